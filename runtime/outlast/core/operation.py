@@ -1,0 +1,64 @@
+"""What a worker does to its tasks: values that travel up the worker stream and are applied by the lifecycle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from outlast.core.state import TaskState
+from outlast.core.task import NO_LABELS, NO_TRACE, Progress, TaskError, TraceContext
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Begin an attempt; creates the task where its id is new."""
+
+    task_type: str
+    session_id: str = ""
+    request_id: str = ""
+    metadata: bytes | None = None
+    input: bytes | None = None
+    trace_context: TraceContext = NO_TRACE
+    labels: Mapping[str, str] = field(default=NO_LABELS)
+    max_attempts: int = 1
+    timeout: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Report progress."""
+
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Emit output: a JSON array of chunks."""
+
+    chunks: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """End the attempt: COMPLETED with a result, FAILED or CANCELED with an error."""
+
+    state: TaskState
+    state_reason: str = ""
+    result: bytes | None = None
+    error: TaskError | None = None
+
+
+Action = Start | Report | Output | Finish
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One action on one task, with its place in the worker's own count."""
+
+    #: 1, 2, 3 and so on for each worker: the only thing that makes a repeat do nothing.
+    sequence: int
+    task_id: int
+    #: When the worker did it, by its clock.
+    at: datetime
+    action: Action

@@ -1,0 +1,197 @@
+"""The ledger: every live task of this process, and every operation that the task manager has not answered yet.
+
+In memory, authoritative for this process, and never waiting for anything: user code calls it from any thread and any
+loop. With no task manager attached (unit tests, scripts, notebooks) it tracks and queues nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from outlast.context import current_invocation
+from outlast.core.errors import TaskManagerUnavailable
+from outlast.core.operation import Action, Finish, Operation, Output, Report, Start
+from outlast.core.task_id import TaskIdSequence
+from outlast.core.worker import WORKER_NUMBERS
+from outlast.tasks.tracked import TrackedTask
+
+#: Unanswered operations beyond which no further task may start. Ends are always kept.
+MAX_UNANSWERED = 10_000
+
+
+class Ledger:
+    """The tasks and the unanswered operations of one process. Thread-safe."""
+
+    def __init__(self, *, max_unanswered: int = MAX_UNANSWERED) -> None:
+        # Re-entrant: a finaliser that the garbage collector runs may finish a task while this thread holds the lock.
+        self._lock = threading.RLock()
+        self._live: dict[int, TrackedTask] = {}
+        self._ids = TaskIdSequence(random.SystemRandom().randrange(WORKER_NUMBERS))
+        self._max_unanswered = max_unanswered
+        self._sequence = 0
+        self._unanswered: deque[Operation] = deque()
+        #: Wakes the worker stream; None while no task manager is attached.
+        self._attached: Callable[[], None] | None = None
+        #: How many of the unanswered operations the stream has taken since the last rewind.
+        self._taken = 0
+        self._on_busy: list[Callable[[bool], None]] = []
+        os.register_at_fork(after_in_child=self._forget_parent)
+
+    # -- what user code and its wrappers call, on any thread ---------------------------------------------------------
+
+    def start(self, start: Start, *, on_cancel: Callable[[], None] | None = None) -> TrackedTask:
+        """Track a new task and queue its start. The caller has validated ``start``.
+
+        Raises:
+            TaskManagerUnavailable: too many operations wait for a task manager that is out of reach.
+        """
+        invocation = current_invocation.get()
+        now, monotonic = datetime.now(UTC), time.monotonic()
+        with self._lock:
+            if len(self._unanswered) >= self._max_unanswered:
+                raise TaskManagerUnavailable(
+                    f"{len(self._unanswered):,} operations wait for the task manager, which does not answer: "
+                    f"{start.task_type} was not started"
+                )
+            task_id = self._ids.next(int(now.timestamp() * 1000))
+            task = TrackedTask(task_id, start, now, monotonic, invocation, on_cancel)
+            self._live[task_id] = task
+            if len(self._live) == 1:
+                self._tell_busy(True)
+            self._enqueue(task_id, now, start)
+        if invocation is not None:
+            invocation.task_ids.append(task_id)
+        return task
+
+    def record(self, task: TrackedTask, action: Report | Output) -> None:
+        """Queue progress or output of a live task; nothing happens once it has ended."""
+        with self._lock:
+            if task.finish is None:
+                self._enqueue(task.task_id, task.time_after(time.monotonic()), action)
+
+    def finish(self, task_id: int, finish: Finish) -> TrackedTask | None:
+        """End a task and queue its end; the first end wins. None when no such task lives here."""
+        with self._lock:
+            task = self._live.pop(task_id, None)
+            if task is None:
+                return None
+            task.finish = finish
+            self._enqueue(task_id, task.time_after(time.monotonic()), finish)
+            if not self._live:
+                self._tell_busy(False)
+            return task
+
+    def get(self, task_id: int) -> TrackedTask | None:
+        """Return the live task with this id, or None."""
+        return self._live.get(task_id)
+
+    def live(self) -> list[TrackedTask]:
+        """Return the live tasks, the oldest first."""
+        with self._lock:
+            return list(self._live.values())
+
+    @property
+    def busy(self) -> bool:
+        """Whether a task lives in this process."""
+        return bool(self._live)
+
+    def on_busy(self, tell: Callable[[bool], None]) -> None:
+        """Have ``tell`` called, under the ledger's lock, when the first task starts and when the last one ends."""
+        self._on_busy.append(tell)
+
+    @property
+    def recorded(self) -> bool:
+        """Whether a task manager is attached; without one nothing is kept."""
+        return self._attached is not None
+
+    # -- what the worker stream calls, on the services' loop -----------------------------------------------------------
+
+    def attach(self, wake: Callable[[], None]) -> None:
+        """Start queueing operations for a task manager; ``wake`` is called, from any thread, when there are some.
+
+        Tasks that live already are queued as started now.
+        """
+        with self._lock:
+            self._attached = wake
+            for task in self._live.values():
+                self._enqueue(task.task_id, task.started_at, task.start)
+
+    def renumber(self, worker_number: int) -> None:
+        """Use the worker number that the task manager gave for the ids from now on."""
+        with self._lock:
+            self._ids.worker_number = worker_number
+
+    @property
+    def watermark(self) -> int:
+        """The sequence of the newest operation: wait for it to be answered to know that all up to now is durable."""
+        return self._sequence
+
+    @property
+    def answered(self) -> int:
+        """The highest sequence up to which every operation has been answered."""
+        with self._lock:
+            return self._unanswered[0].sequence - 1 if self._unanswered else self._sequence
+
+    def take(self, limit: int) -> list[Operation]:
+        """Return the next operations that were not taken since the last rewind, in order, ``limit`` at the most."""
+        with self._lock:
+            first = self._taken
+            batch = [self._unanswered[index] for index in range(first, min(first + limit, len(self._unanswered)))]
+            self._taken += len(batch)
+            return batch
+
+    def rewind(self) -> None:
+        """Offer every unanswered operation again: the stream broke, and what was taken may not have arrived."""
+        with self._lock:
+            self._taken = 0
+
+    def answer(self, sequence: int) -> Operation | None:
+        """Drop operations up to ``sequence``: they are durable or refused for good. Returns the last one dropped."""
+        dropped = None
+        with self._lock:
+            while self._unanswered and self._unanswered[0].sequence <= sequence:
+                dropped = self._unanswered.popleft()
+                self._taken = max(self._taken - 1, 0)
+        return dropped
+
+    # -- inside, with the lock held --------------------------------------------------------------------------------------
+
+    def _enqueue(self, task_id: int, at: datetime, action: Action) -> None:
+        if self._attached is None:
+            return
+        if isinstance(action, Report | Output) and self._merged(task_id, at, action):
+            return
+        self._sequence += 1
+        self._unanswered.append(Operation(self._sequence, task_id, at, action))
+        self._attached()
+
+    def _merged(self, task_id: int, at: datetime, action: Report | Output) -> bool:
+        """Fold progress (last wins) or output (joined) into the newest untaken operation, if that is this task's own."""
+        if len(self._unanswered) <= self._taken:
+            return False
+        last = self._unanswered[-1]
+        if last.task_id != task_id or type(last.action) is not type(action):
+            return False
+        if isinstance(action, Output) and isinstance(last.action, Output):
+            action = Output(last.action.chunks[:-1] + b"," + action.chunks[1:])
+        self._unanswered[-1] = replace(last, at=at, action=action)
+        return True
+
+    def _tell_busy(self, busy: bool) -> None:
+        for tell in self._on_busy:
+            tell(busy)
+
+    def _forget_parent(self) -> None:
+        """After a fork, in the child: the tasks and the stream are the parent's, and ids must not be made twice."""
+        self._lock = threading.RLock()
+        self._live.clear()
+        self._unanswered.clear()
+        self._attached, self._taken = None, 0
+        self._ids.worker_number = random.SystemRandom().randrange(WORKER_NUMBERS)

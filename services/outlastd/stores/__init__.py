@@ -1,0 +1,1 @@
+"""Stores: one port, an adapter for each database."""
