@@ -44,7 +44,7 @@ class Ledger:
         self._on_busy: list[Callable[[bool], None]] = []
         os.register_at_fork(after_in_child=self._forget_parent)
 
-    # -- what user code and its wrappers call, on any thread ---------------------------------------------------------
+    # -- what user code and its wrappers call, on any thread -------------------------------------------
 
     def start(self, start: Start, *, on_cancel: Callable[[], None] | None = None) -> TrackedTask:
         """Track a new task and queue its start. The caller has validated ``start``.
@@ -111,7 +111,7 @@ class Ledger:
         """Whether a task manager is attached; without one nothing is kept."""
         return self._attached is not None
 
-    # -- what the worker stream calls, on the services' loop -----------------------------------------------------------
+    # -- what the worker stream calls, on the services' loop -------------------------------------------
 
     def attach(self, wake: Callable[[], None]) -> None:
         """Start queueing operations for a task manager; ``wake`` is called, from any thread, when there are some.
@@ -161,7 +161,7 @@ class Ledger:
                 self._taken = max(self._taken - 1, 0)
         return dropped
 
-    # -- inside, with the lock held --------------------------------------------------------------------------------------
+    # -- inside, with the lock held -------------------------------------------------------------------
 
     def _enqueue(self, task_id: int, at: datetime, action: Action) -> None:
         if self._attached is None:
@@ -173,7 +173,7 @@ class Ledger:
         self._attached()
 
     def _merged(self, task_id: int, at: datetime, action: Report | Output) -> bool:
-        """Fold progress (last wins) or output (joined) into the newest untaken operation, if that is this task's own."""
+        """Fold progress (last wins) or output (joined) into the newest untaken operation, if it is this task's."""
         if len(self._unanswered) <= self._taken:
             return False
         last = self._unanswered[-1]

@@ -23,7 +23,7 @@ class TrackedTask:
     started_monotonic: float
     #: The invocation that started it; None outside of one.
     invocation: Invocation | None = None
-    #: Reaches the user's code when somebody asks to cancel; called at most once, from any thread; None for a manual task.
+    #: Reaches the user's code when somebody asks to cancel: called once at most, from any thread. None: a manual task.
     on_cancel: Callable[[], None] | None = None
     #: Set once somebody has asked to cancel the task.
     cancel_requested: threading.Event = field(default_factory=threading.Event)

@@ -70,7 +70,7 @@ class TaskStore(Protocol):
         ...
 
     async def create(self, task: Task) -> Change | Task:
-        """Record a submitted task (lifecycle.submit). With an idempotency key that the agent has used: the task it made.
+        """Record a submitted task (lifecycle.submit); with an idempotency key that the agent has used, return its task.
 
         Raises:
             TaskExists: the id is taken.
