@@ -20,7 +20,7 @@ class Start:
     metadata: bytes | None = None
     input: bytes | None = None
     trace_context: TraceContext = NO_TRACE
-    labels: Mapping[str, str] = field(default=NO_LABELS)
+    labels: Mapping[str, str] = field(default_factory=lambda: NO_LABELS)
     max_attempts: int = 1
     timeout: timedelta | None = None
 
@@ -62,3 +62,16 @@ class Operation:
     #: When the worker did it, by its clock.
     at: datetime
     action: Action
+
+    @property
+    def size(self) -> int:
+        """Roughly how many bytes the operation takes on the wire: its user JSON, and some for the rest."""
+        match self.action:
+            case Start(metadata=metadata, input=arguments):
+                return 512 + len(metadata or b"") + len(arguments or b"")
+            case Output(chunks=chunks):
+                return 128 + len(chunks)
+            case Finish(result=result):
+                return 512 + len(result or b"")
+            case Report():
+                return 512

@@ -72,7 +72,7 @@ class Task:
     #: The recorded arguments, `{"args": [...], "kwargs": {...}}`; None when they were not recorded.
     input: bytes | None = None
     metadata: bytes | None = None
-    labels: Mapping[str, str] = field(default=NO_LABELS)
+    labels: Mapping[str, str] = field(default_factory=lambda: NO_LABELS)
     trace_context: TraceContext = NO_TRACE
     idempotency_key: str = ""
     timeout: timedelta | None = None
