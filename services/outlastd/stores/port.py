@@ -66,6 +66,7 @@ class TaskStore(Protocol):
 
         Raises:
             StoreRefused: the database refuses something in the batch; nothing of it was written.
+            StoreUnavailable: the worker is not registered with this database (or, as always, it cannot be used now).
         """
         ...
 

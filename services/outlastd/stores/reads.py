@@ -1,0 +1,97 @@
+"""The queries of the SQLite store."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from outlast.core.errors import TaskNotFound
+from outlast.core.event import TaskEvent
+from outlast.core.task import Task
+from outlast.core.worker import Worker
+from outlastd.stores import statements
+from outlastd.stores.database import answer_for
+from outlastd.stores.port import Position, TaskFilter
+from outlastd.stores.rows import event_from_row, microseconds, task_from_row, worker_from_row
+from outlastd.stores.thread import Job
+
+
+def read_each(connection: sqlite3.Connection, jobs: Sequence[Job]) -> None:
+    """Run every job by itself: what the reading thread of a store does."""
+    for job in jobs:
+        try:
+            job.result = job.work(connection)
+        except Exception as error:
+            job.error = answer_for(error)
+
+
+def get(connection: sqlite3.Connection, task_id: int) -> Task:
+    """Return a task, or raise TaskNotFound."""
+    row = connection.execute(statements.GET_TASK, (task_id,)).fetchone()
+    if row is None:
+        raise TaskNotFound(task_id)
+    return task_from_row(row)
+
+
+def list_tasks(
+    connection: sqlite3.Connection, which: TaskFilter, limit: int, after: Position | None, full: bool
+) -> Sequence[Task]:
+    """Return a page of tasks, newest first."""
+    query, parameters = _page(which, after, statements.SELECT_FULL if full else statements.SELECT_BASIC)
+    query += " ORDER BY created_at DESC, task_id DESC LIMIT ?"
+    return [task_from_row(row) for row in connection.execute(query, (*parameters, limit))]
+
+
+def submitted(connection: sqlite3.Connection, agent: str, task_types: Sequence[str], limit: int) -> Sequence[Task]:
+    """Return tasks of the agent that wait for a worker of these types, the oldest first."""
+    types = ", ".join("?" * len(task_types))
+    query = (
+        f"{statements.SELECT_FULL} WHERE state = 1 AND +agent = ? AND task_type IN ({types})"
+        " ORDER BY created_at, task_id LIMIT ?"
+    )
+    return [task_from_row(row) for row in connection.execute(query, (agent, *task_types, limit))]
+
+
+def events(connection: sqlite3.Connection, task_id: int, after_generation: int, limit: int) -> Sequence[TaskEvent]:
+    """Return events of a task after a generation, in order, or raise TaskNotFound."""
+    rows = connection.execute(statements.GET_EVENTS, (task_id, after_generation, limit)).fetchall()
+    if not rows and connection.execute(statements.TASK_EXISTS, (task_id,)).fetchone() is None:
+        raise TaskNotFound(task_id)
+    return [event_from_row(row) for row in rows]
+
+
+def holders(connection: sqlite3.Connection) -> Sequence[Worker]:
+    """Return the workers that hold a task."""
+    return [worker_from_row(row) for row in connection.execute(statements.GET_HOLDERS)]
+
+
+def _page(which: TaskFilter, after: Position | None, select: str) -> tuple[str, Sequence[Any]]:
+    """Build the query of a page, without its order, so that one index gives the rows in the order of the list.
+
+    The most telling filter goes through its index: the session, else the state, else the agent. A ``+`` before a
+    column keeps SQLite from using the index of that column. Each of several states has a query of its own, which
+    SQLite merges: a state that few tasks are in is found without reading the others.
+    """
+    terms: list[str] = []
+    parameters: list[Any] = []
+    if which.session_id:
+        terms.append("session_id = ? AND session_id <> ''")  # the second half lets SQLite use the partial index
+        parameters.append(which.session_id)
+    if which.agent:
+        terms.append("+agent = ?" if which.session_id or which.states else "agent = ?")
+        parameters.append(which.agent)
+    if after is not None:
+        terms.append("(created_at, task_id) < (?, ?)")
+        parameters += (microseconds(after.created_at), after.task_id)
+    states = [str(int(state)) for state in sorted(which.states)]
+    if not states:
+        return _where(select, terms), parameters
+    if which.session_id:
+        return _where(select, [*terms, f"+state IN ({', '.join(states)})"]), parameters
+    one_each = [_where(select, [*terms, f"state = {state}"]) for state in states]
+    return " UNION ALL ".join(one_each), parameters * len(states)
+
+
+def _where(select: str, terms: Sequence[str]) -> str:
+    return f"{select} WHERE {' AND '.join(terms)}" if terms else select

@@ -1,0 +1,211 @@
+"""Tasks, events and workers as rows of a database, and back. The only place that knows the order of the columns.
+
+Times are microseconds since the Unix epoch; JSON of users stays the bytes that it came in.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
+from typing import Any
+
+import orjson
+
+from outlast.core.event import EventKind, TaskEvent
+from outlast.core.state import TaskState
+from outlast.core.task import NO_LABELS, NO_TRACE, Progress, Task, TaskError, TraceContext
+from outlast.core.worker import Worker
+
+Row = Sequence[Any]
+
+#: What never changes once a task exists.
+FIXED_COLUMNS = (
+    *("task_id", "task_type", "agent", "session_id", "request_id", "created_by_worker", "created_by_sequence"),
+    *("max_attempts", "labels", "traceparent", "tracestate", "idempotency_key", "timeout", "created_at"),
+    *("metadata", "input"),
+)
+#: What a change may write.
+CHANGING_COLUMNS = (
+    *("state", "state_reason", "worker_id", "epoch", "attempt", "generation"),
+    *("progress_fraction", "progress_message", "progress_at", "error_code", "error_message", "error_type"),
+    *("updated_at", "cancel_requested_at", "expires_at", "started_at", "ended_at"),
+    "result",
+)
+_LARGE = ("metadata", "input", "result")
+#: A task without what may be large: what ``task_from_row`` reads.
+BASIC_COLUMNS = (*(name for name in (*FIXED_COLUMNS, *CHANGING_COLUMNS) if name not in _LARGE),)
+#: A whole task: what ``task_from_row`` reads.
+FULL_COLUMNS = (*BASIC_COLUMNS, *_LARGE)
+#: An event as it is written. Its result is not: it is its task's, and no event comes after it.
+EVENT_COLUMNS = (
+    *("task_id", "generation", "kind", "at", "state", "state_reason", "attempt"),
+    *("progress_fraction", "progress_message", "progress_at", "error_code", "error_message", "error_type", "output"),
+)
+WORKER_COLUMNS = ("worker_id", "agent", "epoch", "applied_sequence", "lock_path")
+
+_UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_NOTHING = (None, None, None)
+
+
+def microseconds(at: datetime) -> int:
+    """Return a time as the database keeps it. Raises TypeError for a time without a zone."""
+    return (at - _UNIX_EPOCH) // _MICROSECOND
+
+
+def fixed_values(task: Task) -> Row:
+    """Return the values of FIXED_COLUMNS."""
+    return (
+        task.task_id,
+        task.task_type,
+        task.agent,
+        task.session_id,
+        task.request_id,
+        *task.created_by,
+        task.max_attempts,
+        _labels_value(task.labels),
+        task.trace_context.traceparent,
+        task.trace_context.tracestate,
+        task.idempotency_key,
+        None if task.timeout is None else task.timeout // _MICROSECOND,
+        _microseconds(task.created_at),
+        task.metadata,
+        task.input,
+    )
+
+
+def changing_values(task: Task) -> Row:
+    """Return the values of CHANGING_COLUMNS."""
+    return (
+        int(task.state),
+        str(task.state_reason),
+        task.worker_id,
+        task.epoch,
+        task.attempt,
+        task.generation,
+        *_progress_values(task.progress),
+        *_error_values(task.error),
+        _microseconds(task.updated_at),
+        _microseconds(task.cancel_requested_at),
+        _microseconds(task.expires_at),
+        _microseconds(task.started_at),
+        _microseconds(task.ended_at),
+        task.result,
+    )
+
+
+def event_values(event: TaskEvent) -> Row:
+    """Return the values of EVENT_COLUMNS."""
+    return (
+        event.task_id,
+        event.generation,
+        int(event.kind),
+        microseconds(event.at),
+        int(event.state),
+        str(event.state_reason),
+        event.attempt,
+        *_progress_values(event.progress),
+        *_error_values(event.error),
+        event.output,
+    )
+
+
+def task_from_row(row: Row) -> Task:
+    """Return the task in a row of FULL_COLUMNS, or of BASIC_COLUMNS: then without metadata, input and result."""
+    task_id, task_type, agent, session_id, request_id, created_by_worker, created_by_sequence, *rest = row
+    max_attempts, labels, traceparent, tracestate, idempotency_key, timeout, created_at, *rest = rest
+    state, state_reason, worker_id, epoch, attempt, generation, *rest = rest
+    fraction, message, reported_at, error_code, error_message, error_type, *rest = rest
+    updated_at, cancel_requested_at, expires_at, started_at, ended_at, *large = rest
+    metadata, input_, result = large or _NOTHING
+    return Task(
+        task_id=task_id,
+        task_type=task_type,
+        agent=agent,
+        state=TaskState(state),
+        state_reason=state_reason,
+        session_id=session_id,
+        request_id=request_id,
+        worker_id=worker_id,
+        epoch=epoch,
+        created_by=(created_by_worker, created_by_sequence),
+        attempt=attempt,
+        max_attempts=max_attempts,
+        generation=generation,
+        progress=_progress(fraction, message, reported_at),
+        result=result,
+        error=_error(error_code, error_message, error_type),
+        input=input_,
+        metadata=metadata,
+        labels=NO_LABELS if labels is None else MappingProxyType(orjson.loads(labels)),
+        trace_context=TraceContext(traceparent, tracestate) if traceparent or tracestate else NO_TRACE,
+        idempotency_key=idempotency_key,
+        timeout=None if timeout is None else timedelta(microseconds=timeout),
+        created_at=_time(created_at),
+        updated_at=_time(updated_at),
+        cancel_requested_at=_time(cancel_requested_at),
+        expires_at=_time(expires_at),
+        started_at=_time(started_at),
+        ended_at=_time(ended_at),
+    )
+
+
+def event_from_row(row: Row) -> TaskEvent:
+    """Return the event in a row of EVENT_COLUMNS and the result that belongs to it."""
+    task_id, generation, kind, at, state, state_reason, attempt, *rest = row
+    fraction, message, reported_at, error_code, error_message, error_type, output, result = rest
+    return TaskEvent(
+        task_id=task_id,
+        generation=generation,
+        kind=EventKind(kind),
+        at=_UNIX_EPOCH + timedelta(microseconds=at),
+        state=TaskState(state),
+        state_reason=state_reason,
+        attempt=attempt,
+        progress=_progress(fraction, message, reported_at),
+        output=output,
+        result=result,
+        error=_error(error_code, error_message, error_type),
+    )
+
+
+def worker_from_row(row: Row) -> Worker:
+    """Return the worker in a row of WORKER_COLUMNS."""
+    return Worker(*row)
+
+
+def _microseconds(at: datetime | None) -> int | None:
+    return None if at is None else microseconds(at)
+
+
+def _time(value: int | None) -> datetime | None:
+    return None if value is None else _UNIX_EPOCH + timedelta(microseconds=value)
+
+
+def _labels_value(labels: Mapping[str, str]) -> bytes | None:
+    return orjson.dumps(dict(labels)) if labels else None
+
+
+def _progress_values(progress: Progress | None) -> Row:
+    if progress is None:
+        return _NOTHING
+    if progress.fraction is not None and math.isnan(progress.fraction):
+        # SQLite would keep NULL, which means that there is none.
+        raise ValueError("progress is not a number")
+    return progress.fraction, progress.message, microseconds(progress.reported_at)
+
+
+def _progress(fraction: float | None, message: str, reported_at: int | None) -> Progress | None:
+    if reported_at is None:
+        return None
+    return Progress(fraction, message, _UNIX_EPOCH + timedelta(microseconds=reported_at))
+
+
+def _error_values(error: TaskError | None) -> Row:
+    return _NOTHING if error is None else (error.code, error.message, error.type)
+
+
+def _error(code: int | None, message: str, type_: str) -> TaskError | None:
+    return None if code is None else TaskError(code, message, type_)

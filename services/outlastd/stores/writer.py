@@ -1,0 +1,73 @@
+"""Commits what waits together: one transaction, one fsync, whatever the number of jobs."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+from outlast.core.errors import StoreUnavailable
+from outlastd.stores.database import answer_for, connect_to_write, explain
+from outlastd.stores.thread import Job
+
+
+class Writer:
+    """What the writing thread of a store does. All of it runs on that thread."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: tuple[int, int] | None = None
+
+    def connect(self) -> sqlite3.Connection:
+        """Open the file. Raises StartRefused."""
+        self._path = self._path.absolute()  # the program may go to another folder
+        connection = connect_to_write(self._path)
+        self._file = self._identity()
+        return connection
+
+    def serve(self, connection: sqlite3.Connection, jobs: Sequence[Job]) -> None:
+        """Run every job in a savepoint of its own, then commit all of them at once.
+
+        There is no window to wait for: while one commit is on its way to the disk, the next jobs gather by themselves.
+        A job that raises undoes itself only. A commit that fails fails them all, and nothing is written.
+        """
+        if self._identity() != self._file:
+            # SQLite would go on writing to a file that nobody can open again.
+            _fail(jobs, f"the database {self._path} was removed or replaced while in use: start again")
+            return
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            for job in jobs:
+                _run_in_savepoint(connection, job)
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            # Those that were refused, too: what they saw may be a neighbour's, and that is undone.
+            _fail(jobs, explain(error))
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+
+    def _identity(self) -> tuple[int, int] | None:
+        try:
+            status = os.stat(self._path)
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
+
+
+def _run_in_savepoint(connection: sqlite3.Connection, job: Job) -> None:
+    connection.execute("SAVEPOINT job")
+    try:
+        job.result = job.work(connection)
+    except Exception as error:
+        answer = answer_for(error)
+        if isinstance(error, sqlite3.Error) and isinstance(answer, StoreUnavailable):
+            raise  # the disk, not the job; SQLite may have undone the whole transaction already
+        job.error = answer
+        connection.execute("ROLLBACK TO job")
+    connection.execute("RELEASE job")
+
+
+def _fail(jobs: Sequence[Job], why: str) -> None:
+    for job in jobs:
+        job.error = StoreUnavailable(why)

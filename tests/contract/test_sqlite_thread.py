@@ -1,0 +1,93 @@
+"""The thread of a store: who waits for it always gets an answer."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Sequence
+
+import pytest
+
+from outlast.core.errors import StoreUnavailable
+from outlastd.stores.thread import MAX_GROUP, ConnectionThread, Job
+
+
+def connect() -> sqlite3.Connection:
+    """Connect to a database in memory."""
+    return sqlite3.connect(":memory:")
+
+
+async def test_groups() -> None:
+    """Jobs that arrive while others are served are served together next, in order and not too many at a time."""
+    groups: list[int] = []
+    go = threading.Event()
+
+    def serve(_: sqlite3.Connection, jobs: Sequence[Job]) -> None:
+        go.wait()
+        groups.append(len(jobs))
+        for job in jobs:
+            job.result = len(groups)
+
+    thread = ConnectionThread("outlast-test", connect, serve)
+    await thread.start()
+    first = asyncio.ensure_future(thread.do(lambda _: None))
+    await asyncio.sleep(0)
+    others = [asyncio.ensure_future(thread.do(lambda _: None)) for _ in range(MAX_GROUP + 9)]
+    await asyncio.sleep(0)
+    go.set()
+    answers = await asyncio.gather(first, *others)
+    await thread.stop()
+
+    assert sum(groups) == MAX_GROUP + 10
+    assert max(groups) <= MAX_GROUP
+    assert len(groups) <= 3
+    assert answers == sorted(answers)  # type: ignore[type-var]
+
+
+async def test_too_many_wait() -> None:
+    """Beyond the limit a job is refused at once; those that wait are served."""
+    go = threading.Event()
+
+    def serve(_: sqlite3.Connection, jobs: Sequence[Job]) -> None:
+        go.wait()
+
+    thread = ConnectionThread("outlast-test", connect, serve, max_waiting=3)
+    await thread.start()
+    tries = [asyncio.ensure_future(thread.do(lambda _: None)) for _ in range(10)]
+    await asyncio.sleep(0)
+    go.set()
+    outcomes = await asyncio.gather(*tries, return_exceptions=True)
+    await thread.stop()
+
+    refused = [outcome for outcome in outcomes if isinstance(outcome, StoreUnavailable)]
+    assert 6 <= len(refused) <= 7  # one may have been taken while the others came
+    assert "3 requests wait" in str(refused[0])
+
+
+async def test_broken_server() -> None:
+    """An error of the thread's own work reaches everybody who waits, and the thread goes on."""
+
+    def serve(_: sqlite3.Connection, jobs: Sequence[Job]) -> None:
+        raise ZeroDivisionError
+
+    thread = ConnectionThread("outlast-test", connect, serve)
+    await thread.start()
+
+    for _ in range(2):
+        with pytest.raises(ZeroDivisionError):
+            await thread.do(lambda _: None)
+    await thread.stop()
+
+
+async def test_failed_connection() -> None:
+    """A thread that cannot connect says why and ends."""
+
+    def fail() -> sqlite3.Connection:
+        raise PermissionError("not yours")
+
+    thread = ConnectionThread("outlast-test", fail, lambda _, __: None)
+
+    with pytest.raises(PermissionError, match="not yours"):
+        await thread.start()
+    await thread.stop()
