@@ -1,0 +1,1 @@
+"""The one place that converts between the domain's values (``outlast.core``) and messages (``outlast.v1``)."""
