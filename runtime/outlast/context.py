@@ -31,6 +31,8 @@ class Invocation:
     trace_context: TraceContext = NO_TRACE
     #: The headers that identity helpers ask for: workload access token and OAuth2 callback address.
     credentials: Mapping[str, str] = field(default_factory=dict)
+    #: The request headers that may reach agent code; None when there are none.
+    request_headers: dict[str, str] | None = None
     #: The ids of the tasks started so far, in order; appended to from any thread (list.append is atomic).
     task_ids: list[int] = field(default_factory=list)
 

@@ -1,0 +1,115 @@
+"""Our own operational lines: constant messages with fields, in the JSON of the contract's lines."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from typing import Any, Literal, get_args
+
+from outlast.core.validation import clean_text
+
+Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+#: The least important first.
+LEVELS: tuple[Level, ...] = get_args(Level)
+#: The logger name of our operational lines.
+LOGGER_NAME = "outlast"
+#: The logger name of the contract's lines, as in the documents.
+CONTRACT_LOGGER_NAME = "bedrock_agentcore.app"
+
+#: Characters at the most of an exception's message, and entries of its stack trace, in one line.
+_MAX_MESSAGE = 16_384
+_MAX_FRAMES = 100
+
+
+class _Configuration:
+    """What the environment says until ``configure`` is called."""
+
+    def __init__(self) -> None:
+        level = os.environ.get("OUTLAST_LOG_LEVEL", "").upper()
+        self.threshold = LEVELS.index(level) if level in LEVELS else LEVELS.index("INFO")
+        self.contract_logger = os.environ.get("OUTLAST_LOGGER_NAME") or CONTRACT_LOGGER_NAME
+
+
+_configuration = _Configuration()
+
+
+def configure(*, level: Level | None = None, logger_name: str | None = None) -> None:
+    """Set the least level that is written and the logger name of the contract's lines; None leaves one as it is."""
+    if level is not None:
+        _configuration.threshold = LEVELS.index(level)
+    if logger_name is not None:
+        _configuration.contract_logger = logger_name
+
+
+def contract_logger() -> str:
+    """Return the logger name of the contract's lines."""
+    return _configuration.contract_logger
+
+
+def emit(level: Level, message: str, fields: dict[str, Any], error: BaseException | None = None) -> None:
+    """Write one line when its level is high enough. ``fields`` holds ``logger`` and goes out in its order.
+
+    From any thread; never raises.
+    """
+    if LEVELS.index(level) < _configuration.threshold:
+        return
+    try:
+        if error is not None:
+            fields |= error_fields(error)
+        from outlast.telemetry import output  # structlog, loaded with the first line
+
+        output.write(level, message, fields)
+    except (MemoryError, RecursionError):  # the caller has other worries than its line
+        return
+
+
+def error_fields(error: BaseException) -> dict[str, Any]:
+    """Return the fields that describe an exception: errorType, errorMessage, stackTrace, location (contract 4.3)."""
+    fields: dict[str, Any] = {"errorType": type(error).__name__, "errorMessage": message_of(error)}
+    try:
+        stack = traceback.format_exception(error)
+        frames = traceback.extract_tb(error.__traceback__)
+    except Exception:  # the exception renders itself, and may fail
+        return fields
+    if len(stack) > _MAX_FRAMES:
+        stack = [*stack[: _MAX_FRAMES // 2], "  ...\n", *stack[-_MAX_FRAMES // 2 :]]
+    fields["stackTrace"] = [clean_text(entry, _MAX_MESSAGE) for entry in stack]
+    if frames:
+        fields["location"] = f"{frames[-1].filename}:{frames[-1].name}:{frames[-1].lineno}"
+    return fields
+
+
+def message_of(error: BaseException) -> str:
+    """Return what an exception says, as text that every line and every span can hold."""
+    try:
+        return clean_text(str(error), _MAX_MESSAGE)
+    except Exception:  # a __str__ of somebody else's
+        return "<its message cannot be read>"
+
+
+class Log:
+    """Writes operational lines. The message is a constant; what varies goes into fields."""
+
+    def debug(self, message: str, /, *, error: BaseException | None = None, **fields: Any) -> None:
+        """Write what only somebody who looks for a fault wants to read."""
+        emit("DEBUG", message, {"logger": LOGGER_NAME, **fields}, error)
+
+    def info(self, message: str, /, *, error: BaseException | None = None, **fields: Any) -> None:
+        """Write what an operator wants to know."""
+        emit("INFO", message, {"logger": LOGGER_NAME, **fields}, error)
+
+    def warning(self, message: str, /, *, error: BaseException | None = None, **fields: Any) -> None:
+        """Write what an operator should look at some day."""
+        emit("WARNING", message, {"logger": LOGGER_NAME, **fields}, error)
+
+    def error(self, message: str, /, *, error: BaseException | None = None, **fields: Any) -> None:
+        """Write what an operator should look at now; with ``error``, its stack trace goes along."""
+        emit("ERROR", message, {"logger": LOGGER_NAME, **fields}, error)
+
+
+_log = Log()
+
+
+def get_logger() -> Log:
+    """Return the logger of our operational lines; cheap, and fine at the top of a module."""
+    return _log

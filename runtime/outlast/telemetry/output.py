@@ -1,0 +1,128 @@
+"""The structlog logger behind every line: one JSON object a line, one write a line, to standard error.
+
+Imported when the first line is written and not before, so that ``import outlast`` stays light. It is a logger of our
+own, wrapped around our own output: what a user's program configures in structlog is neither used nor touched.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import select
+import sys
+import threading
+from collections.abc import Mapping, MutableMapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import structlog
+
+#: What orjson leaves as it is though a terminal may obey it (DEL, C1 controls) or a reader end a line at it (U+2028).
+_UNSAFE = re.compile(rb"\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xa8\xa9]")
+#: How long one line may wait for room in a standard error that somebody has made non-blocking.
+_PATIENCE_SECONDS = 0.1
+_INT64 = 1 << 63
+
+
+class _StandardError:
+    """Writes whole lines to what ``sys.stderr`` is at that moment, from any thread, and never raises."""
+
+    def __init__(self) -> None:
+        self._renew_lock()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._renew_lock)
+
+    def _renew_lock(self) -> None:
+        # Re-entrant: a signal handler or a finaliser may write while this thread does.
+        self._lock = threading.RLock()
+
+    def write(self, line: bytes) -> None:
+        """Write one line; a standard error that is closed, gone or full loses it."""
+        # RuntimeError: "reentrant call" of a buffered stream. AttributeError: sys.stderr is None under pythonw.
+        with suppress(OSError, ValueError, RuntimeError, AttributeError), self._lock:
+            try:
+                descriptor = sys.stderr.fileno()
+            except (OSError, ValueError):  # a StringIO, a notebook's stream
+                sys.stderr.write(line.decode())
+                sys.stderr.flush()
+            else:
+                # Past Python's own buffer: after a broken pipe that would keep the line and fail the exit.
+                self._write_all(descriptor, line)
+
+    @staticmethod
+    def _write_all(descriptor: int, line: bytes) -> None:
+        rest = memoryview(line)
+        while rest:
+            try:
+                rest = rest[os.write(descriptor, rest) :]
+            except BlockingIOError:
+                if not select.select([], [descriptor], [], _PATIENCE_SECONDS)[1]:
+                    raise
+
+
+class _Line(structlog.BoundLoggerBase):
+    """A bound logger with one method."""
+
+    def write(self, level: str, message: str, fields: Mapping[str, Any]) -> None:
+        """Write a line; ``fields`` has the logger's name under ``logger``, and goes out in its order."""
+        # As one value: a field may have any name, that of a parameter of structlog's too.
+        self._proxy_to_logger("write", message, line=(level, fields))
+
+
+def _stamp(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Put the documents' keys first, in their order (design: section 5, log lines)."""
+    level, fields = event["line"]
+    now = datetime.now(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00")
+    return {"timestamp": f"{now}Z", "level": level, "message": event["event"], **fields}
+
+
+def _render(_logger: object, _method: str, event: MutableMapping[str, Any]) -> bytes:
+    """Encode a line, whatever is in it."""
+    try:
+        line = orjson.dumps(event, default=_text)
+    except (
+        TypeError,
+        ValueError,
+        RecursionError,
+    ):  # a lone surrogate, an integer beyond 64 bits, a key that is no text
+        line = _render_poison(event)
+    return _UNSAFE.sub(_escaped, line) + b"\n"
+
+
+def _render_poison(event: Mapping[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(_plain(event))
+    except RecursionError:
+        return orjson.dumps({key: _text(value) for key, value in event.items()})
+
+
+def _plain(value: object) -> object:
+    """Return ``value`` as orjson can take it."""
+    if isinstance(value, Mapping):
+        return {_text(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, bool | float) or value is None or (isinstance(value, int) and -_INT64 <= value < _INT64):
+        return value
+    return _text(value)
+
+
+def _text(value: object) -> str:
+    """Return any value as text that UTF-8 can hold."""
+    try:
+        return str(value).encode("utf-8", "backslashreplace").decode("utf-8")
+    except Exception:  # a __str__ of somebody else's
+        return f"<{type(value).__name__}>"
+
+
+def _escaped(unsafe: re.Match[bytes]) -> bytes:
+    return json.dumps(unsafe[0].decode("utf-8")).strip('"').replace("\x7f", "\\u007f").encode("ascii")
+
+
+_line: _Line = structlog.wrap_logger(_StandardError(), processors=[_stamp, _render], wrapper_class=_Line).bind()
+
+#: Write one line: ``write(level, message, fields)``.
+write = _line.write

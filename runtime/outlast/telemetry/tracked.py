@@ -1,0 +1,26 @@
+"""What telemetry knows of a live task: this package lies below ``outlast.tasks``, whose TrackedTask fulfils it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from outlast.core.operation import Finish, Start
+
+
+class Tracked(Protocol):
+    """A task that lives in this process, or one that has just ended."""
+
+    @property
+    def task_id(self) -> int:
+        """The id of the task and of its span."""
+        ...
+
+    @property
+    def start(self) -> Start:
+        """How it started: ids, trace."""
+        ...
+
+    @property
+    def finish(self) -> Finish | None:
+        """How it ended; None while it lives."""
+        ...

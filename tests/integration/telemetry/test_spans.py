@@ -1,0 +1,387 @@
+"""Spans as a collector receives them: ids, parents, outcome, over a real socket."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import gc
+import logging
+import threading
+from collections.abc import Coroutine
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from opentelemetry import trace
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Status
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import Sampler, SamplingResult
+
+from outlast.context import Invocation, current_invocation
+from outlast.core.operation import Start
+from outlast.core.state import TaskState
+from outlast.core.task import NO_TRACE, Task, TaskError, TraceContext
+from outlast.telemetry import task_span, tracing
+from outlast.telemetry.propagation import parse_traceparent, span_id_of, trace_id_of
+
+from .collector import Collector
+
+TRACE_ID, CALLER_SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+HEADERS = {"Traceparent": f"00-{TRACE_ID}-{CALLER_SPAN}-01"}
+TASK_ID = 4680601251139015056
+
+
+def tracked(trace_context: TraceContext, task_id: int = TASK_ID) -> Any:
+    """Return a live task, as telemetry sees it."""
+    return SimpleNamespace(task_id=task_id, start=Start("research", trace_context=trace_context), finish=None)
+
+
+def ended(trace_context: TraceContext, state: TaskState = TaskState.COMPLETED) -> Task:
+    """Return a task that has ended."""
+    now = datetime.now(UTC)
+    return Task(
+        task_id=TASK_ID,
+        task_type="research",
+        agent="agent",
+        state=state,
+        attempt=1,
+        trace_context=trace_context,
+        started_at=now - timedelta(seconds=1),
+        ended_at=now,
+    )
+
+
+async def switch_on() -> None:
+    """Set tracing up as the environment says; off the loop, for it reads files."""
+    assert await asyncio.to_thread(tracing.set_up, "agent")
+
+
+async def flush() -> None:
+    """Export what there is; off the loop, which the collector needs."""
+    assert await asyncio.to_thread(tracing.shutdown, 10)
+
+
+async def test_an_invocation_its_task_and_the_users_spans_are_one_trace(
+    collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Caller, SERVER span, a span in the handler, task, and a span in the task: each is a child of the one before."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint)
+    await switch_on()
+    user = trace.get_tracer("user")
+
+    with tracing.invocation_span(HEADERS, session_id="s-1", request_id="r-1") as invocation:
+
+        def handler() -> TraceContext:
+            invocation.make_current()
+            with user.start_as_current_span("in the handler"):
+                return tracing.trace_context_for_new_task()
+
+        start = contextvars.copy_context().run(handler)
+        invocation.set_status(200)
+    with tracing.task_scope(tracked(start)), user.start_as_current_span("in the task"):
+        pass
+    task_span.export(ended(start))
+    await flush()
+
+    server, handler_span = collector.span("POST /invocations"), collector.span("in the handler")
+    task, in_task = collector.span("async_task research"), collector.span("in the task")
+    assert {TRACE_ID} == {span.trace_id.hex() for _, span in collector.received}
+    assert [
+        CALLER_SPAN,
+        server.span_id.hex(),
+        handler_span.span_id.hex(),
+        task.span_id.hex(),
+    ] == [span.parent_span_id.hex() for span in (server, handler_span, task, in_task)]
+    assert task.span_id.hex() == span_id_of(TASK_ID)
+    assert {"agent"} == {service for service, _ in collector.received}
+    attributes = {item.key: item.value for item in server.attributes}
+    assert attributes["http.response.status_code"].int_value == 200
+    assert attributes["session.id"].string_value == "s-1"
+    assert (server.kind, task.kind) == (server.SPAN_KIND_SERVER, task.SPAN_KIND_INTERNAL)
+
+
+async def test_spans_of_a_task_on_another_thread_are_its_children(
+    collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A body that runs on a thread, without any context of the request, has the task as its current span."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint)
+    await switch_on()
+    start = tracing.trace_context_for_new_task()
+
+    def body() -> None:
+        with tracing.task_scope(tracked(start)), trace.get_tracer("user").start_as_current_span("on a thread"):
+            pass
+
+    thread = threading.Thread(target=body)
+    thread.start()
+    await asyncio.to_thread(thread.join)
+    task_span.export(ended(start))
+    await flush()
+
+    assert collector.span("on a thread").parent_span_id == collector.span("async_task research").span_id
+    assert collector.span("async_task research").parent_span_id == b""
+
+
+async def test_a_failed_invocation_is_an_error(collector: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A 500 is an error with what was raised, even where that cannot say its message; a 400 is the caller's."""
+
+    class Mute(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError
+
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint)
+    await switch_on()
+    for path, code, error in (("/500", 500, Mute()), ("/400", 400, None)):
+        with tracing.invocation_span({}, path=path) as invocation:
+            invocation.set_status(code, error)
+    await flush()
+
+    failed, refused = collector.span("POST /500"), collector.span("POST /400")
+    assert failed.status.code == Status.STATUS_CODE_ERROR
+    assert "Mute" in {item.value.string_value for item in failed.attributes if item.key == "error.type"}
+    assert refused.status.code == Status.STATUS_CODE_UNSET
+
+
+async def test_spans_go_over_http_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf posts to /v1/traces."""
+    requests: list[ExportTraceServiceRequest] = []
+
+    async def receive(request: web.Request) -> web.Response:
+        assert request.content_type == "application/x-protobuf"
+        requests.append(ExportTraceServiceRequest.FromString(await request.read()))
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_post("/v1/traces", receive)
+    async with TestServer(app) as server:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{server.port}")
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
+        await switch_on()
+        with tracing.invocation_span({}):
+            pass
+        await flush()
+
+    [request] = requests
+    assert request.resource_spans[0].scope_spans[0].spans[0].name == "POST /invocations"
+
+
+async def test_a_failed_task_is_an_error(collector: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The collector sees the status, the message and the error's type."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint)
+    await switch_on()
+    task = ended(tracing.trace_context_for_new_task(), TaskState.FAILED)
+    task_span.export(replace(task, error=TaskError(2, "no such topic", "KeyError")))
+    await flush()
+
+    span = collector.span("async_task research")
+    assert (span.status.code, span.status.message) == (Status.STATUS_CODE_ERROR, "no such topic")
+    assert "KeyError" in {item.value.string_value for item in span.attributes if item.key == "error.type"}
+
+
+async def test_what_is_not_sampled_is_not_exported(collector: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The caller's decision holds for the invocation, its task and the user's spans in it."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint)
+    await switch_on()
+    with tracing.invocation_span({"traceparent": f"00-{TRACE_ID}-{CALLER_SPAN}-00"}) as invocation:
+        start = invocation.trace_context
+    with tracing.task_scope(tracked(start)), trace.get_tracer("user").start_as_current_span("in the task"):
+        pass
+    task_span.export(ended(start))
+    await flush()
+
+    assert trace_id_of(start) == TRACE_ID
+    assert collector.received == []
+
+
+async def test_the_sampler_of_the_environment_decides_on_new_traces(
+    collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With OTEL_TRACES_SAMPLER=always_off a task outside of any trace gets one that is not sampled."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint)
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_off")
+    await switch_on()
+
+    parsed = parse_traceparent(tracing.trace_context_for_new_task().traceparent)
+    assert parsed is not None
+    assert (parsed.root, parsed.sampled) == (True, False)
+
+
+async def test_the_environments_service_name_wins(collector: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
+    """OTEL_SERVICE_NAME is the service of every span, the task's too."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint)
+    monkeypatch.setenv("OTEL_SERVICE_NAME", "named")
+    await switch_on()
+    with tracing.invocation_span({}) as invocation:
+        pass
+    task_span.export(ended(invocation.trace_context))
+    await flush()
+
+    assert [service for service, _ in collector.received] == ["named", "named"]
+
+
+def test_with_nothing_set_a_trace_is_passed_on_and_nothing_else() -> None:
+    """Tracing stays off; a task belongs to the trace that the request brought, and to none without one."""
+    assert not tracing.set_up("agent")
+
+    with tracing.invocation_span(HEADERS, session_id="s") as invocation:
+        invocation.set_status(500, ValueError())
+        invocation.make_current()
+        assert invocation.trace_context == TraceContext(HEADERS["Traceparent"])
+    assert tracing.trace_context_for_new_task() == NO_TRACE
+    token = current_invocation.set(Invocation("r", trace_context=invocation.trace_context))
+    try:
+        assert tracing.trace_context_for_new_task() == invocation.trace_context
+    finally:
+        current_invocation.reset(token)
+    with tracing.task_scope(tracked(invocation.trace_context)):
+        assert not trace.get_current_span().get_span_context().is_valid
+    task_span.export(ended(invocation.trace_context))
+    assert tracing.shutdown(0)
+
+
+@pytest.mark.parametrize(
+    "variables", [{"OTEL_TRACES_EXPORTER": "none"}, {"OTEL_SDK_DISABLED": "true", "OTEL_TRACES_EXPORTER": "otlp"}]
+)
+def test_tracing_can_be_switched_off(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:
+    """An endpoint alone switches tracing on; the two variables that say no win over it."""
+    for name, value in {**variables, "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}.items():
+        monkeypatch.setenv(name, value)
+
+    assert not tracing.set_up("agent")
+
+
+def test_a_provider_of_the_programs_own_is_used() -> None:
+    """A program that has set up tracing itself gets our spans where it gets its own, and keeps its provider."""
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    trace.set_tracer_provider(provider)
+
+    assert tracing.set_up("agent")
+    with tracing.invocation_span({}) as invocation:
+        pass
+    task_span.export(ended(invocation.trace_context))
+    assert tracing.shutdown(5)
+    with trace.get_tracer("user").start_as_current_span("afterwards"):
+        pass
+
+    names = [span.name for span in exporter.get_finished_spans()]
+    assert names == ["POST /invocations", "async_task research", "afterwards"]
+
+
+def test_a_span_processor_that_blocks_blocks_no_loop() -> None:
+    """A processor of the program's own may take as long as it likes: spans wait for it on a thread of ours."""
+    release = threading.Event()
+    exporter = InMemorySpanExporter()
+
+    class Slow(SimpleSpanProcessor):
+        def on_end(self, span: Any) -> None:
+            assert release.wait(10)
+            super().on_end(span)
+
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(Slow(exporter))
+    trace.set_tracer_provider(provider)
+    tracing.set_up("agent")
+    with tracing.invocation_span({}) as invocation:
+        pass
+    task_span.export(ended(invocation.trace_context))
+
+    assert exporter.get_finished_spans() == ()
+    release.set()
+    assert tracing.shutdown(10)
+    assert len(exporter.get_finished_spans()) == 2
+
+
+def test_a_sampler_that_fails_stops_no_task() -> None:
+    """A task starts without a trace when the program's own sampler raises."""
+
+    class Failing(Sampler):
+        def should_sample(self, *_arguments: Any, **_more: Any) -> SamplingResult:
+            raise RuntimeError("out of dice")
+
+        def get_description(self) -> str:
+            return "failing"
+
+    trace.set_tracer_provider(TracerProvider(sampler=Failing(), shutdown_on_exit=False))
+    tracing.set_up("agent")
+
+    assert tracing.trace_context_for_new_task() == NO_TRACE
+
+
+class TestTaskScope:
+    """The current span while a task's body runs, wherever it is left."""
+
+    @pytest.fixture(autouse=True)
+    def provider(self) -> None:
+        """Tracing on, with nothing exported."""
+        trace.set_tracer_provider(TracerProvider(shutdown_on_exit=False))
+        tracing.set_up("agent")
+
+    @pytest.fixture(autouse=True)
+    def no_noise(self, caplog: pytest.LogCaptureFixture) -> Any:
+        """OpenTelemetry logs no "Failed to detach context"."""
+        yield
+        assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+    def test_the_outer_span_is_back_afterwards(self) -> None:
+        """A direct call inside a user's span leaves that span the current one."""
+        with trace.get_tracer("user").start_as_current_span("outer") as outer:
+            with tracing.task_scope(tracked(tracing.trace_context_for_new_task())):
+                assert trace.get_current_span().get_span_context().span_id == TASK_ID
+            assert trace.get_current_span() is outer
+
+    def test_a_task_started_in_a_task_is_its_child(self) -> None:
+        """The parent of an inner task's span is the outer task's."""
+        with tracing.task_scope(tracked(tracing.trace_context_for_new_task())):
+            inner = parse_traceparent(tracing.trace_context_for_new_task().traceparent)
+
+        assert inner is not None
+        assert inner.parent_id == TASK_ID
+
+    async def test_tasks_beside_each_other_do_not_mix(self) -> None:
+        """Two bodies that take turns on one loop see each their own span across awaits."""
+        turn = asyncio.Event()
+
+        async def body(task_id: int) -> set[int]:
+            seen = set()
+            with tracing.task_scope(tracked(tracing.trace_context_for_new_task(), task_id)):
+                for _ in range(3):
+                    seen.add(trace.get_current_span().get_span_context().span_id)
+                    turn.set()
+                    await asyncio.sleep(0)
+            return seen
+
+        assert tuple(await asyncio.gather(body(11), body(12))) == ({11}, {12})
+        assert not trace.get_current_span().get_span_context().is_valid
+
+    async def test_a_body_may_be_closed_in_another_context(self) -> None:
+        """A coroutine that is closed by somebody else, or collected, leaves that one's current span alone."""
+
+        async def body() -> None:
+            with tracing.task_scope(tracked(tracing.trace_context_for_new_task())):
+                await asyncio.Event().wait()
+
+        def begun() -> Coroutine[Any, Any, None]:
+            coroutine = body()
+            contextvars.copy_context().run(coroutine.send, None)
+            return coroutine
+
+        with trace.get_tracer("user").start_as_current_span("somebody else's") as current:
+            begun().close()
+            assert trace.get_current_span() is current
+            coroutine: Any = begun()
+            thread = threading.Thread(target=coroutine.close)
+            thread.start()
+            thread.join()
+            coroutine = begun()
+            del coroutine
+            gc.collect()
+            assert trace.get_current_span() is current

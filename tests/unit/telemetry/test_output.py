@@ -1,0 +1,166 @@
+"""A line is one line of valid JSON, whatever is in it and whoever writes beside it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from outlast.telemetry import lines, log
+
+Written = Callable[[], list[dict[str, Any]]]
+
+
+class Unspeakable(Exception):
+    """An exception whose text cannot be had."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+    __repr__ = __str__
+
+
+@pytest.mark.parametrize(
+    ("value", "read"),
+    [
+        ("研究 🚀", "研究 🚀"),
+        ("\ud800", "\\ud800"),
+        ("\x00\x1b[2J\r\n", "\x00\x1b[2J\r\n"),
+        ("\x7f\x9b\u2028", "\x7f\x9b\u2028"),
+        (1 << 80, str(1 << 80)),
+        (float("nan"), None),
+        ({1: "\udfff", "k": [1 << 63]}, {"1": "\\udfff", "k": [str(1 << 63)]}),
+        (b"bytes", "b'bytes'"),
+        (Unspeakable(), "<Unspeakable>"),
+    ],
+)
+def test_poison_becomes_valid_json(capfd: pytest.CaptureFixture[str], value: object, read: object) -> None:
+    """Every value is written, as UTF-8, on one line that any JSON parser reads."""
+    log.get_logger().info("poison", value=value)
+
+    text = capfd.readouterr().err
+    assert len(text.splitlines()) == 1
+    assert read == json.loads(text)["value"]
+
+
+def test_text_stays_readable(capfd: pytest.CaptureFixture[str]) -> None:
+    """What is not ASCII is not escaped."""
+    lines.write("INFO", "Async task started: 研究 (ID: 1)")
+
+    assert '"message":"Async task started: 研究 (ID: 1)"' in capfd.readouterr().err
+
+
+def test_a_terminal_obeys_nothing_in_a_line(capfd: pytest.CaptureFixture[str]) -> None:
+    """Control characters of both sets leave escaped."""
+    lines.write("INFO", "".join(map(chr, [*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029])))
+
+    assert capfd.readouterr().err[:-1].isprintable()
+
+
+def test_a_value_nested_without_end_is_written_all_the_same(written: Written) -> None:
+    """A structure that contains itself does not stop a line."""
+    endless: list[object] = []
+    endless.append(endless)
+    log.get_logger().info("endless", value=endless)
+
+    assert [line["message"] for line in written()] == ["endless"]
+
+
+def test_an_error_without_a_text_is_described(written: Written) -> None:
+    """An exception that cannot say its message still has its type in the line."""
+    log.get_logger().error("failed", error=Unspeakable())
+
+    [line] = written()
+    assert line["errorType"] == "Unspeakable"
+
+
+@pytest.mark.parametrize("name", ["event", "level", "line", "method_name"])
+def test_a_field_may_have_any_name(written: Written, name: str) -> None:
+    """No field's name stops a line, that of a parameter inside neither."""
+    log.get_logger().info("hello", **{name: "x"})  # type: ignore[arg-type]
+
+    assert [line["message"] for line in written()] == ["hello"]
+
+
+def test_lines_of_threads_do_not_mix() -> None:
+    """Eight threads that write long lines into a pipe leave whole lines only."""
+    program = """
+import threading
+from outlast.telemetry import lines
+def write(who):
+    for number in range(50):
+        lines.write("INFO", f"{who} {number} " + "x" * 9000)
+threads = [threading.Thread(target=write, args=(who,)) for who in range(8)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+"""
+    done = subprocess.run([sys.executable, "-c", program], stderr=subprocess.PIPE, check=True, timeout=60)
+
+    assert len({json.loads(line)["message"] for line in done.stderr.splitlines()}) == 400
+
+
+@pytest.mark.parametrize(
+    "break_it",
+    ["import os; os.close(2)", "import sys; sys.stderr.close()", "import sys; sys.stderr = None", "pass"],
+)
+def test_a_standard_error_that_is_gone_harms_nobody(break_it: str) -> None:
+    """A line that cannot be written is lost, and the program goes on and ends as if it had been."""
+    program = f"{break_it}\nfrom outlast.telemetry import lines\nlines.write('INFO', 'x')\nprint('went on')"
+    reader, writer = os.pipe()
+    os.close(reader)  # a broken pipe, for the program that breaks nothing itself
+    try:
+        done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=writer, timeout=60)
+    finally:
+        os.close(writer)
+
+    assert (done.returncode, done.stdout) == (0, b"went on\n")
+
+
+def test_a_replaced_standard_error_is_written_to(capsys: pytest.CaptureFixture[str]) -> None:
+    """A program's own stream in place of standard error gets the lines."""
+    lines.write("INFO", "hello 研究")
+
+    assert json.loads(capsys.readouterr().err)["message"] == "hello 研究"
+
+
+def test_a_line_may_be_written_while_one_is_written(written: Written) -> None:
+    """A value whose text writes a line itself, on the same thread, stops nothing."""
+
+    class Chatty:
+        def __str__(self) -> str:
+            log.get_logger().info("inner")
+            return "outer value"
+
+    thread = threading.Thread(target=lambda: log.get_logger().info("outer", value=Chatty()))
+    thread.start()
+    thread.join(10)
+
+    assert [line["message"] for line in written()] == ["inner", "outer"]
+
+
+def test_structlog_of_the_program_is_left_alone() -> None:
+    """A program that uses structlog itself keeps its own configuration."""
+    program = """
+import structlog
+from outlast.telemetry import lines
+lines.write("INFO", "x")
+assert not structlog.is_configured()
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60, stderr=subprocess.DEVNULL)
+
+
+def test_the_modules_that_write_lines_load_without_structlog() -> None:
+    """Importing the modules that everybody imports loads neither structlog nor OpenTelemetry."""
+    program = """
+import sys
+from outlast.telemetry import libraries, lines, log, propagation, task_span, tracing
+loaded = {"structlog", "orjson", "opentelemetry", "grpc", "aiohttp", "pydantic"} & set(sys.modules)
+assert not loaded, loaded
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
