@@ -1,0 +1,150 @@
+"""TaskService over gRPC: checks what was asked, asks the use cases, answers messages."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from datetime import timedelta
+
+from outlast.core.errors import InvalidField
+from outlast.core.state import TaskState
+from outlast.core.task import Task, TraceContext
+from outlast.core.task_id import parse_task_name
+from outlast.core.validation import MAX_ID, MAX_NAME, check_text
+from outlast.v1 import task_pb2, task_service_pb2
+from outlast.v1.task_service_pb2_grpc import TaskServiceServicer
+from outlast.wire.tasks import (
+    BASIC,
+    FULL,
+    event_to_proto,
+    json_from_text,
+    state_from_proto,
+    task_to_proto,
+    trace_from_proto,
+)
+from outlast.wire.times import duration_from_proto
+from outlastd.stores.port import TaskFilter
+from outlastd.task_manager.answering import Context, answering
+from outlastd.task_manager.checks import check_new_task
+from outlastd.task_manager.pages import decode_page_token, encode_page_token
+from outlastd.task_manager.tasks import Tasks
+
+#: Tasks on a page when none were asked for, and at the most.
+DEFAULT_PAGE, MAX_PAGE = 50, 1_000
+#: Seconds that one WaitTask may take.
+MAX_WAIT = timedelta(seconds=60)
+
+
+class TaskServicer(TaskServiceServicer):
+    """Adapts the use cases to gRPC."""
+
+    def __init__(self, tasks: Tasks, agent: str = "") -> None:
+        """``agent`` is whose task a CreateTask without one is; empty where the task manager serves several."""
+        self._tasks = tasks
+        self._agent = agent
+
+    async def CreateTask(self, request: task_service_pb2.CreateTaskRequest, context: Context) -> task_pb2.Task:
+        """Submit a task to an agent."""
+        async with answering(context):
+            return task_to_proto(await self._tasks.create(self._new_task(request, context)))
+
+    async def GetTask(self, request: task_service_pb2.GetTaskRequest, context: Context) -> task_pb2.Task:
+        """Look one task up."""
+        async with answering(context):
+            view = _view(request.view, FULL)
+            return task_to_proto(await self._tasks.get(_task_id(request.name)), view)
+
+    async def ListTasks(
+        self, request: task_service_pb2.ListTasksRequest, context: Context
+    ) -> task_service_pb2.ListTasksResponse:
+        """List tasks, the newest first."""
+        async with answering(context):
+            which = _filter(request)
+            if request.page_size < 0:
+                raise InvalidField("page_size", f"{request.page_size} is negative")
+            size = min(request.page_size or DEFAULT_PAGE, MAX_PAGE)
+            after = decode_page_token(request.page_token, which) if request.page_token else None
+            view = _view(request.view, BASIC)
+            page = await self._tasks.list(which, size, after, full=view == FULL)
+            return task_service_pb2.ListTasksResponse(
+                tasks=[task_to_proto(task, view) for task in page.tasks],
+                next_page_token=encode_page_token(page.end, which) if page.end else "",
+            )
+
+    async def CancelTask(self, request: task_service_pb2.CancelTaskRequest, context: Context) -> task_pb2.Task:
+        """Ask a task to stop."""
+        async with answering(context):
+            return task_to_proto(await self._tasks.cancel(_task_id(request.name)))
+
+    async def WaitTask(self, request: task_service_pb2.WaitTaskRequest, context: Context) -> task_pb2.Task:
+        """Wait until a task is terminal."""
+        async with answering(context):
+            view = _view(request.view, FULL)
+            timeout = duration_from_proto(request.timeout, "timeout") if request.HasField("timeout") else MAX_WAIT
+            if timeout < timedelta():
+                raise InvalidField("timeout", "is negative")
+            task = await self._tasks.wait(_task_id(request.name), min(timeout, MAX_WAIT).total_seconds())
+            return task_to_proto(task, view)
+
+    # Written with context.write and not as a generator: a generator that a broken call leaves suspended would hold
+    # its subscription until it is collected.
+    async def WatchTask(  # type: ignore[override]
+        self, request: task_service_pb2.WatchTaskRequest, context: Context
+    ) -> None:
+        """Stream every event of a task after a generation."""
+        async with answering(context):
+            if request.after_generation < 0:
+                raise InvalidField("after_generation", f"{request.after_generation} is negative")
+            async with aclosing(self._tasks.watch(_task_id(request.name), request.after_generation)) as events:
+                async for event in events:
+                    await context.write(task_service_pb2.WatchTaskResponse(event=event_to_proto(event)))
+
+    def _new_task(self, request: task_service_pb2.CreateTaskRequest, context: Context) -> Task:
+        task = Task(
+            task_id=0,
+            task_type=request.task_type,
+            agent=request.agent or self._agent,
+            state=TaskState.SUBMITTED,
+            session_id=request.session_id,
+            request_id=request.request_id,
+            max_attempts=request.max_attempts or 1,
+            input=json_from_text(request.input),
+            labels=dict(request.labels),
+            trace_context=trace_from_proto(request.trace_context)
+            if request.HasField("trace_context")
+            else _trace_of(context),
+            idempotency_key=request.idempotency_key,
+            timeout=duration_from_proto(request.timeout, "timeout") if request.HasField("timeout") else None,
+        )
+        check_new_task(task)
+        return task
+
+
+def _task_id(name: str) -> int:
+    task_id = parse_task_name(name)
+    if task_id is None:
+        raise InvalidField("name", "is no task's name: tasks/ID with a positive number")
+    return task_id
+
+
+def _view(view: int, default: task_pb2.TaskView.ValueType) -> task_pb2.TaskView.ValueType:
+    if view == task_pb2.TASK_VIEW_UNSPECIFIED:
+        return default
+    if view not in (BASIC, FULL):
+        raise InvalidField("view", f"{view} is no TaskView")
+    return task_pb2.TaskView.ValueType(view)
+
+
+def _filter(request: task_service_pb2.ListTasksRequest) -> TaskFilter:
+    states = frozenset(state_from_proto(state, "states") for state in request.states if state)
+    # STATE_UNSPECIFIED among them means any state.
+    return TaskFilter(
+        states=states if len(states) == len(set(request.states)) else frozenset(),
+        session_id=check_text("session_id", request.session_id, MAX_ID),
+        agent=check_text("agent", request.agent, MAX_NAME),
+    )
+
+
+def _trace_of(context: Context) -> TraceContext:
+    """Return the trace context of the call itself (W3C headers as gRPC metadata)."""
+    found = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
+    return TraceContext(found.get("traceparent", ""), found.get("tracestate", ""))
