@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import islice
 
 from outlast.context import current_invocation
 from outlast.core.errors import TaskManagerUnavailable
@@ -46,8 +47,12 @@ class Ledger:
 
     # -- what user code and its wrappers call, on any thread -------------------------------------------
 
-    def start(self, start: Start, *, on_cancel: Callable[[], None] | None = None) -> TrackedTask:
-        """Track a new task and queue its start. The caller has validated ``start``.
+    def start(
+        self, start: Start, *, on_cancel: Callable[[], None] | None = None, task_id: int | None = None
+    ) -> TrackedTask:
+        """Track a task and queue its start. The caller has validated ``start``.
+
+        ``task_id`` is given where the task was submitted from outside; a new task gets an id of this worker's.
 
         Raises:
             TaskManagerUnavailable: too many operations wait for a task manager that is out of reach.
@@ -60,7 +65,8 @@ class Ledger:
                     f"{len(self._unanswered):,} operations wait for the task manager, which does not answer: "
                     f"{start.task_type} was not started"
                 )
-            task_id = self._ids.next(int(now.timestamp() * 1000))
+            if task_id is None:
+                task_id = self._ids.next(int(now.timestamp() * 1000))
             task = TrackedTask(task_id, start, now, monotonic, invocation, on_cancel)
             self._live[task_id] = task
             if len(self._live) == 1:
@@ -123,6 +129,11 @@ class Ledger:
             for task in self._live.values():
                 self._enqueue(task.task_id, task.started_at, task.start)
 
+    def detach(self) -> None:
+        """Stop queueing: nobody will send what comes from now on."""
+        with self._lock:
+            self._attached = None
+
     def renumber(self, worker_number: int) -> None:
         """Use the worker number that the task manager gave for the ids from now on."""
         with self._lock:
@@ -139,13 +150,26 @@ class Ledger:
         with self._lock:
             return self._unanswered[0].sequence - 1 if self._unanswered else self._sequence
 
-    def take(self, limit: int) -> list[Operation]:
-        """Return the next operations that were not taken since the last rewind, in order, ``limit`` at the most."""
+    @property
+    def in_flight(self) -> int:
+        """How many operations were taken and are not answered."""
+        return self._taken
+
+    def take(self, limit: int, max_bytes: int) -> list[Operation]:
+        """Return the next operations not taken since the last rewind, in order.
+
+        At most ``limit``, and of about ``max_bytes`` together unless the first alone is larger.
+        """
+        batch: list[Operation] = []
+        size = 0
         with self._lock:
-            first = self._taken
-            batch = [self._unanswered[index] for index in range(first, min(first + limit, len(self._unanswered)))]
+            for operation in islice(self._unanswered, self._taken, self._taken + limit):
+                size += operation.size
+                if batch and size > max_bytes:
+                    break
+                batch.append(operation)
             self._taken += len(batch)
-            return batch
+        return batch
 
     def rewind(self) -> None:
         """Offer every unanswered operation again: the stream broke, and what was taken may not have arrived."""

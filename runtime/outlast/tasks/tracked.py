@@ -51,7 +51,12 @@ class TrackedTask:
 
     def cancel(self) -> None:
         """Ask the task to stop; the first call reaches the user's code, later ones do nothing. From any thread."""
-        if self.cancel_requested.is_set() or self.finish is not None:
+        if self.finish is None:
+            self.interrupt()
+
+    def interrupt(self) -> None:
+        """Have the user's code stop, also when the task has been ended already; once. From any thread."""
+        if self.cancel_requested.is_set():
             return
         self.cancel_requested.set()
         if self.on_cancel is not None:

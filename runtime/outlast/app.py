@@ -1,0 +1,111 @@
+"""The App: what an agent's author decorates functions with, and runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from outlast.ping import PingBoard, PingStatus
+from outlast.tasks import manual
+from outlast.tasks.async_task import AsyncTaskDecorator
+from outlast.tasks.runtime import TaskRuntime
+from outlast.telemetry import lines
+
+Handler = TypeVar("Handler", bound=Callable[..., Any])
+
+
+class App:
+    """An agent: an entrypoint, background tasks and a ping status.
+
+    ``python agent.py`` with ``app.run()`` at its end is complete on its own. Without a running app (unit tests,
+    scripts, notebooks) calling and starting tasks works too, and nothing is recorded.
+    """
+
+    def __init__(self, debug: bool = False) -> None:
+        self.debug = debug
+        #: What tasks run on and are tracked by.
+        self.runtime = TaskRuntime()
+        #: What ``GET /ping`` says.
+        self.status = PingBoard(self.runtime.ledger, self.runtime.agent_loop)
+        #: The function that ``POST /invocations`` calls.
+        self.entrypoint_handler: Callable[..., Any] | None = None
+        #: ``@app.async_task`` tracks every call of a function as a task; def or async def, with or without parentheses.
+        #: Calling the result is still calling the function; ``.start(...)`` puts it in the background and returns a
+        #: handle at once. ``name=`` is the task type, by default the function's name.
+        self.async_task = AsyncTaskDecorator(self.runtime)
+
+    # -- decorators ------------------------------------------------------------------------------------
+
+    def entrypoint(self, function: Handler) -> Handler:
+        """Have ``function(payload)`` or ``function(payload, context)`` answer ``POST /invocations``.
+
+        It may be a def, an async def or a generator of either kind; ``context`` (by that name) is a RequestContext.
+        """
+        self.entrypoint_handler = function
+        return function
+
+    def ping(self, function: Handler) -> Handler:
+        """Have ``function()`` say what ``GET /ping`` answers: a PingStatus or its value; def or async def."""
+        self.status.custom = function
+        return function
+
+    # -- tasks tracked by hand -------------------------------------------------------------------------
+
+    def add_async_task(self, name: str, metadata: dict[str, Any] | None = None, timeout: float | None = None) -> int:
+        """Track work that you run yourself; return the id that ``complete_async_task`` takes. From any thread.
+
+        ``timeout`` is in seconds and is recorded with the task.
+
+        Raises:
+            InvalidField: the name or the metadata cannot be kept.
+            TaskManagerUnavailable: too many tasks wait for a task manager that is out of reach.
+        """
+        return manual.add(self.runtime, name, metadata, timeout)
+
+    def complete_async_task(self, task_id: int, result: Any = None, error: BaseException | str | None = None) -> bool:
+        """End a task tracked by hand: COMPLETED with ``result``, or FAILED with ``error``. From any thread.
+
+        False, and a warning in the log, when no such task lives in this process.
+        """
+        known = manual.complete(self.runtime, task_id, result, error)
+        if not known:
+            lines.write("WARNING", f"Attempted to complete unknown task ID: {task_id}")
+        return known
+
+    def task(self, name: str, metadata: dict[str, Any] | None = None) -> manual.TaskBlock:
+        """Track a block: ``with app.task("name"):`` or ``async with``; an exception in it makes the task FAILED."""
+        return manual.TaskBlock(self.runtime, name, metadata)
+
+    def get_async_task_info(self) -> dict[str, Any]:
+        """Return ``{"active_count": n, "running_jobs": [{"name", "duration"}]}``, durations in seconds."""
+        live, now = self.runtime.ledger.live(), time.monotonic()
+        jobs = [{"name": task.task_type, "duration": now - task.started_monotonic} for task in live]
+        return {"active_count": len(jobs), "running_jobs": jobs}
+
+    # -- ping status -----------------------------------------------------------------------------------
+
+    def get_current_ping_status(self) -> PingStatus:
+        """Return what ``/ping`` says now: forced, else custom, else HealthyBusy exactly while a task lives here."""
+        return self.status.get_current()
+
+    def force_ping_status(self, status: PingStatus) -> None:
+        """Have ``/ping`` say ``status`` until it is cleared."""
+        self.status.force(status)
+
+    def clear_forced_ping_status(self) -> None:
+        """Undo ``force_ping_status``."""
+        self.status.force(None)
+
+    # -- running ---------------------------------------------------------------------------------------
+
+    def run(self, port: int | None = None, host: str | None = None, **options: Any) -> None:
+        """Serve the agent until it is told to stop (SIGTERM, Ctrl-C).
+
+        ``port`` is 8080 and ``host`` 127.0.0.1 (0.0.0.0 in a container) where neither these arguments nor the
+        variables OUTLAST_PORT, PORT and OUTLAST_HOST say otherwise; the variables win. Further ``options`` are taken
+        for compatibility with the original, whose server is another one, and do nothing.
+        """
+        from outlastd.launch import run_agent  # deferred: `import outlast` loads neither grpc nor aiohttp
+
+        run_agent(self, port=port, host=host)

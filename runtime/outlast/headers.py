@@ -1,0 +1,57 @@
+"""The names of the headers that outlast knows, and which of a request's headers may reach agent code."""
+
+from __future__ import annotations
+
+SESSION_ID = "X-Amzn-Bedrock-AgentCore-Runtime-Session-Id"
+REQUEST_ID = "X-Amzn-Bedrock-AgentCore-Runtime-Request-Id"
+#: The workload access token, under its newer name (which wins) and its older one.
+IDENTITY_TOKEN = "X-Amz-Bedrock-AgentCore-Identity-WAT"
+WORKLOAD_ACCESS_TOKEN = "WorkloadAccessToken"
+OAUTH2_CALLBACK_URL = "OAuth2CallbackUrl"
+AUTHORIZATION = "Authorization"
+#: In an answer: the ids of the tasks that the invocation started, separated by commas.
+TASK_IDS = "X-Outlast-Task-Ids"
+#: How many there are, where the header would be too long with all of them.
+TASK_COUNT = "X-Outlast-Task-Count"
+
+#: Headers that start so are the caller's own and reach agent code, though ``x-amzn-`` ones otherwise do not.
+CUSTOM_PREFIX = "x-amzn-bedrock-agentcore-runtime-custom-"
+
+#: Names that never reach agent code, sorted (the runtime's header allow-list rules, contract section 1.5).
+RESTRICTED_HEADERS: frozenset[str] = frozenset(
+    """
+    :authority :method :path :scheme :status
+    accept accept-ch accept-ch-lifetime accept-charset accept-encoding accept-language accept-ranges
+    access-control-allow-credentials access-control-allow-headers access-control-allow-methods
+    access-control-allow-origin access-control-expose-headers access-control-max-age
+    access-control-request-headers access-control-request-method
+    cache-control cf-connecting-ip cf-ray clear-site-data connection
+    content-encoding content-language content-length content-location content-range
+    content-security-policy content-security-policy-report-only content-type cookie
+    cross-origin-embedder-policy cross-origin-opener-policy cross-origin-resource-policy
+    date downlink dpr ect etag expect-ct expires feature-policy forwarded from host
+    if-match if-modified-since if-none-match if-range if-unmodified-since
+    keep-alive last-modified link location origin permissions-policy pragma
+    proxy-authorization proxy-connection public-key-pins public-key-pins-report-only
+    range referer referrer-policy retry-after rtt save-data
+    sec-websocket-accept sec-websocket-extensions sec-websocket-key sec-websocket-protocol sec-websocket-version
+    server set-cookie strict-transport-security te trailer transfer-encoding true-client-ip
+    upgrade user-agent vary via viewport-width width www-authenticate
+    x-amz-cf-id x-cache x-client-ip x-cluster-client-ip x-content-type-options x-csrf-token
+    x-forwarded-for x-forwarded-host x-forwarded-proto x-frame-options
+    x-original-host x-original-url x-originating-ip x-real-ip x-requested-with x-rewrite-url
+    x-served-by x-source-ip x-xss-protection
+    """.split()  # noqa: SIM905 (a hundred quoted names are harder to read)
+)
+
+_IDENTITY_TOKEN = IDENTITY_TOKEN.lower()
+
+
+def is_forwardable_header(name: str) -> bool:
+    """Tell whether a request header, in any case, may reach agent code."""
+    name = name.lower()
+    if name in RESTRICTED_HEADERS:
+        return False
+    if name.startswith("x-amz-"):
+        return name == _IDENTITY_TOKEN
+    return not name.startswith("x-amzn-") or name.startswith(CUSTOM_PREFIX)

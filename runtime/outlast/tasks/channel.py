@@ -1,0 +1,36 @@
+"""Channels to a task manager. Every grpc.aio object of a process lives on one loop: the services'."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import grpc.aio
+
+#: A result may be 1 MiB by default and more by a setting; a message has room for the largest.
+MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+
+
+def open_channel(address: str, *, tls_root: Path | None = None) -> grpc.aio.Channel:
+    """Return a channel to ``host:port`` or ``unix:PATH``; with ``tls_root`` (PEM) over TLS trusting it."""
+    options: list[tuple[str, Any]] = [
+        ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+        ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+        ("grpc.keepalive_time_ms", 20_000),
+        ("grpc.keepalive_timeout_ms", 10_000),
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.min_reconnect_backoff_ms", 100),
+        ("grpc.max_reconnect_backoff_ms", 2_000),
+        ("grpc.enable_http_proxy", 0),
+    ]
+    if address.startswith("unix:"):
+        # Without this the socket's path would be the authority, which is no valid HTTP/2 authority.
+        options.append(("grpc.default_authority", "localhost"))
+    if tls_root is not None:
+        return grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(tls_root.read_bytes()), options)
+    return grpc.aio.insecure_channel(address, options)
+
+
+def bearer(token: str) -> tuple[tuple[str, str], ...]:
+    """Return the call metadata that carries a token; none for an empty one."""
+    return (("authorization", f"Bearer {token}"),) if token else ()

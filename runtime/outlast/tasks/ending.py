@@ -1,0 +1,56 @@
+"""The moment at which a task has ended, which threads and event loops can wait for."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+
+
+class Ending:
+    """Happens once. Thread-safe; whoever waits is woken with nothing, and asks the task for its outcome."""
+
+    def __init__(self) -> None:
+        self._happened = threading.Event()
+        # Re-entrant: the garbage collector may close a coroutine that waits here while this thread holds the lock.
+        self._lock = threading.RLock()
+        self._waiters: set[asyncio.Future[None]] = set()
+
+    def happened(self) -> bool:
+        """Whether the task has ended."""
+        return self._happened.is_set()
+
+    def happen(self) -> None:
+        """Wake everybody who waits, and let nobody wait any more."""
+        with self._lock:
+            self._happened.set()
+            waiters, self._waiters = self._waiters, set()
+        for waiter in waiters:
+            with contextlib.suppress(RuntimeError):  # its loop is closed: nobody waits there
+                waiter.get_loop().call_soon_threadsafe(_wake, waiter)
+
+    def block(self, timeout: float | None = None) -> bool:
+        """Wait in this thread, ``timeout`` seconds at the most; whether the task has ended."""
+        return self._happened.wait(timeout)
+
+    async def reach(self, waiter: asyncio.Future[None]) -> None:
+        """Wait on the running loop, whose future ``waiter`` is. Canceling the future ends the wait, not the task.
+
+        The future, and with it the asyncio task that waits, is referenced from here: asyncio itself holds its tasks
+        weakly.
+        """
+        with self._lock:
+            if self._happened.is_set():
+                return
+            self._waiters.add(waiter)
+        try:
+            await waiter
+        finally:
+            if waiter.done():  # it is not after close(), which asyncio's task for this coroutine does not see
+                with self._lock:
+                    self._waiters.discard(waiter)
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)

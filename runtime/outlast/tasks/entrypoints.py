@@ -1,0 +1,250 @@
+"""Runs the agent's handler, of whatever kind it is, off the services' loop, and hands its outcome back to that loop.
+
+An ``async def`` runs on the agent's loop, a ``def`` on a thread of the call pool. What a handler returns or yields is
+rendered where the handler ran: rendering calls user code too (``__str__``, ``model_dump``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import inspect
+import time
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from contextvars import Context
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Generic, Protocol, TypeVar
+
+from outlast.context import RequestContext
+from outlast.tasks.call_pool import CallPool
+from outlast.tasks.item_stream import AsyncSource, ItemStream, Source, SyncSource
+from outlast.tasks.loops import LoopThread, Mailbox
+
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+
+
+class Kind(Enum):
+    """How a function is run."""
+
+    CALL = "def"
+    GENERATOR = "def with yield"
+    ASYNC = "async def"
+    ASYNC_GENERATOR = "async def with yield"
+
+
+def kind_of(function: Callable[..., object]) -> Kind:
+    """Return how a function is run; partials, bound methods and objects with a ``__call__`` are looked through."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    for candidate in (function, type(function).__call__):
+        if inspect.iscoroutinefunction(candidate):
+            return Kind.ASYNC
+        if inspect.isasyncgenfunction(candidate):
+            return Kind.ASYNC_GENERATOR
+        if inspect.isgeneratorfunction(candidate):
+            return Kind.GENERATOR
+    return Kind.CALL
+
+
+def takes_context(handler: Callable[..., object]) -> bool:
+    """Tell whether the handler's second parameter is named ``context`` (contract section 4.1)."""
+    try:
+        names = list(inspect.signature(handler).parameters)
+    except (TypeError, ValueError):  # a callable that has no signature to show
+        return False
+    return len(names) >= 2 and names[1] == "context"
+
+
+@dataclass(frozen=True, slots=True)
+class Entrypoint:
+    """A handler and what has to be known of it; made once, not for each request."""
+
+    handler: Callable[..., Any]
+    kind: Kind
+    takes_context: bool
+
+    @classmethod
+    def of(cls, handler: Callable[..., Any]) -> Entrypoint:
+        """Look at ``handler``."""
+        return cls(handler, kind_of(handler), takes_context(handler))
+
+
+class Renderer(Protocol[R_co]):
+    """Makes what the front door sends of what a handler returns or yields. Called on the handler's thread."""
+
+    def value(self, value: object) -> R_co:
+        """Render a return value."""
+
+    def item(self, item: object) -> bytes:
+        """Render an item that a generator yielded."""
+
+
+class Watermarked(Protocol):
+    """What is asked of the ledger."""
+
+    @property
+    def watermark(self) -> int:
+        """The sequence of the newest operation."""
+
+
+@dataclass(slots=True)
+class Outcome(Generic[R]):
+    """How a call of a handler ended. Exactly one of ``value``, ``stream`` and ``error`` is set."""
+
+    #: Every operation up to here must be durable before the outcome is told (promise 1).
+    watermark: int
+    #: How long the handler took, in seconds.
+    seconds: float
+    value: R | None = None
+    #: The rendered items, when the handler is or returned a generator; ``asynchronous`` says of which kind.
+    stream: ItemStream | None = None
+    asynchronous: bool = False
+    error: BaseException | None = None
+
+
+class Entrypoints(Generic[R]):
+    """Calls handlers. Belongs to the services' loop, where ``run`` is awaited."""
+
+    def __init__(self, ledger: Watermarked, agent_loop: LoopThread, pool: CallPool, renderer: Renderer[R]) -> None:
+        self.agent_loop = agent_loop
+        self.pool = pool
+        self.render = renderer.value
+        self._ledger = ledger
+        self._render_item = renderer.item
+        self._home: Mailbox | None = None
+        # asyncio itself keeps only weak references to tasks.
+        self._running: set[asyncio.Task[None]] = set()
+
+    async def run(
+        self, entrypoint: Entrypoint, payload: object, request: RequestContext, context: Context
+    ) -> Outcome[R]:
+        """Call the handler in ``context`` and return its outcome. Whoever stops waiting does not stop the handler.
+
+        Raises:
+            CallPoolFull: the handler blocks, and so many others do already that it was not called.
+        """
+        loop = asyncio.get_running_loop()
+        if self._home is None:
+            self._home = Mailbox(loop)
+        call = _Call(self, entrypoint, payload, request, context, self._home, loop.create_future())
+        if entrypoint.kind in _ASYNC_KINDS:
+            self.agent_loop.post(call.start_async)
+        else:
+            self.pool.post(call.run)
+        return await call.outcome
+
+    def watermark(self) -> int:
+        """Return the sequence of the newest operation; from any thread."""
+        return self._ledger.watermark
+
+    def stream(self, source: Source, home: Mailbox) -> ItemStream:
+        """Return the reading side of a generator."""
+        return ItemStream(source, home, self.watermark, self._render_item)
+
+    def keep(self, task: asyncio.Task[None]) -> None:
+        """Hold on to a task of the agent's loop until it is done; on that loop."""
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+
+_ASYNC_KINDS = frozenset({Kind.ASYNC, Kind.ASYNC_GENERATOR})
+
+
+class _Call(Generic[R]):
+    """One call of a handler, on its way from the services' loop to the handler's thread and back."""
+
+    __slots__ = ("_began", "_context", "_entrypoint", "_home", "_owner", "_payload", "_request", "outcome")
+
+    def __init__(
+        self,
+        owner: Entrypoints[R],
+        entrypoint: Entrypoint,
+        payload: object,
+        request: RequestContext,
+        context: Context,
+        home: Mailbox,
+        outcome: asyncio.Future[Outcome[R]],
+    ) -> None:
+        self._owner = owner
+        self._entrypoint = entrypoint
+        self._payload = payload
+        self._request = request
+        self._context = context
+        self._home = home
+        self._began = time.monotonic()
+        self.outcome = outcome
+
+    def start_async(self) -> None:
+        """Begin on the agent's loop."""
+        self._start(self._invoke())
+
+    def run(self) -> None:
+        """Call a ``def`` on a thread of the pool."""
+        self._context.run(self._run)
+
+    def _run(self) -> None:
+        try:
+            value = self._call_handler()
+        except BaseException as error:  # SystemExit too: a handler does not end the service
+            self._tell(self._failed(error, self._seconds))
+            return
+        if isinstance(value, Coroutine):  # a def or a lambda around an async function
+            self._owner.agent_loop.post(self._start, self._invoke(value))
+        else:
+            self._tell(self._outcome_of(value, self._seconds))
+
+    def _start(self, steps: Coroutine[Any, Any, None]) -> None:
+        self._owner.keep(asyncio.get_running_loop().create_task(steps, context=self._context))
+
+    async def _invoke(self, steps: Coroutine[Any, Any, object] | None = None) -> None:
+        value: object = None
+        failure: BaseException | None = None
+        try:
+            value = self._call_handler() if steps is None else steps
+            if isinstance(value, Coroutine):
+                value = await value
+        except BaseException as error:  # a cancel and SystemExit too: they end this call, and nothing else
+            failure = error
+        seconds = self._seconds
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(0)  # tasks that were just created take their first step before the watermark is read
+        self._tell(self._outcome_of(value, seconds) if failure is None else self._failed(failure, seconds))
+
+    def _call_handler(self) -> Any:
+        if self._entrypoint.takes_context:
+            return self._entrypoint.handler(self._payload, self._request)
+        return self._entrypoint.handler(self._payload)
+
+    def _outcome_of(self, value: object, seconds: float) -> Outcome[R]:
+        """Render what the handler returned; on its thread, in its context."""
+        owner = self._owner
+        try:
+            if isinstance(value, AsyncGenerator):
+                stream = owner.stream(AsyncSource(value, owner.agent_loop, self._context), self._home)
+                return Outcome(owner.watermark(), seconds, stream=stream, asynchronous=True)
+            if isinstance(value, Generator):
+                stream = owner.stream(SyncSource(value, owner.pool, self._home, self._context), self._home)
+                return Outcome(owner.watermark(), seconds, stream=stream)
+            rendered = owner.render(value)
+        except BaseException as error:  # whatever rendering met in the user's objects
+            return self._failed(error, seconds)
+        return Outcome(owner.watermark(), seconds, value=rendered)
+
+    def _failed(self, error: BaseException, seconds: float) -> Outcome[R]:
+        return Outcome(self._owner.watermark(), seconds, error=error)
+
+    @property
+    def _seconds(self) -> float:
+        return time.monotonic() - self._began
+
+    def _tell(self, outcome: Outcome[R]) -> None:
+        with contextlib.suppress(RuntimeError):  # the services' loop is closed: the process ends
+            self._home.post(functools.partial(_settle, self.outcome, outcome))
+
+
+def _settle(future: asyncio.Future[Outcome[R]], outcome: Outcome[R]) -> None:
+    if not future.done():
+        future.set_result(outcome)

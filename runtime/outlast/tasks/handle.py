@@ -1,0 +1,109 @@
+"""Handles of tasks that were started in the background."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+from collections.abc import Generator
+from typing import Any, Generic, TypeVar
+
+from outlast.core.state import TaskState
+from outlast.tasks.background import BackgroundRun
+
+R = TypeVar("R")
+
+
+class TaskHandle(Generic[R]):
+    """A task that ``.start()`` put in the background. Usable from any thread and any loop.
+
+    As JSON it is the first keys of the task's own: a handler may return it as it is.
+    """
+
+    def __init__(self, run: BackgroundRun[R]) -> None:
+        self._run = run
+        self._tracked = run.tracked
+
+    @property
+    def task_id(self) -> int:
+        """The task id."""
+        return self._tracked.task_id
+
+    @property
+    def name(self) -> str:
+        """The resource name, ``tasks/{id}``."""
+        return self._tracked.name
+
+    @property
+    def task_type(self) -> str:
+        """The task type: the function's name, or the one that was given."""
+        return self._tracked.task_type
+
+    @property
+    def state(self) -> TaskState:
+        """WORKING, then how the task ended."""
+        return self._tracked.state
+
+    @property
+    def recorded(self) -> bool:
+        """Whether a task manager records it; without a running app only this process knows of the task."""
+        return self._run.runtime.ledger.recorded
+
+    def done(self) -> bool:
+        """Whether the task has ended."""
+        return self._run.ending.happened()
+
+    def cancel(self) -> bool:
+        """Ask the task to stop; whether it still ran. A coroutine is canceled, other code asks ``current_task()``."""
+        if self.done():
+            return False
+        self._tracked.cancel()
+        return True
+
+    def result(self, timeout: float | None = None) -> R:
+        """Block until the task has ended and return what it returned, or raise what it raised.
+
+        Raises:
+            TimeoutError: it has not ended after ``timeout`` seconds; it goes on.
+            concurrent.futures.CancelledError: it was canceled.
+            InvalidField: its result could not be kept.
+            RuntimeError: called on the thread of a running event loop, which would stand still: ``await`` instead.
+        """
+        if not self.done():
+            if asyncio._get_running_loop() is not None:
+                raise RuntimeError(
+                    f"result() would block the event loop that runs in this thread: `await` the handle of {self.name}"
+                )
+            if not self._run.ending.block(timeout):
+                raise TimeoutError(f"{self.name} has not ended after {timeout} s")
+        try:
+            return self._outcome()
+        except asyncio.CancelledError as canceled:
+            # Not asyncio's own: no asyncio task was canceled here, and `except Exception` should meet it.
+            raise concurrent.futures.CancelledError(*canceled.args) from canceled
+
+    def __await__(self) -> Generator[Any, Any, R]:
+        """Wait on the running loop. Canceling whoever waits does not cancel the task: ``cancel()`` does."""
+        return self._wait().__await__()
+
+    def model_dump(self, **_: Any) -> dict[str, str]:
+        """Return the task's first keys as the task manager gives them; named so that serialisers find it."""
+        return {
+            "name": self.name,
+            "taskId": str(self.task_id),
+            "taskType": self.task_type,
+            "state": self.state.name,
+        }
+
+    def __repr__(self) -> str:
+        note = "" if self.recorded else ", not recorded: no task manager"
+        return f"<TaskHandle {self.name} {self.task_type} {self.state.name}{note}>"
+
+    async def _wait(self) -> R:
+        await self._run.ending.reach(asyncio.get_running_loop().create_future())
+        return self._outcome()
+
+    def _outcome(self) -> R:
+        value = self._run.outcome()
+        if self._run.refusal is not None:
+            raise self._run.refusal
+        return value

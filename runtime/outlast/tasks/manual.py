@@ -1,0 +1,110 @@
+"""Tasks that are tracked by hand: by id, or for the length of a block."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from types import TracebackType
+from typing import Any
+
+from outlast.core.errors import InvalidField
+from outlast.core.validation import MAX_METADATA, MAX_NAME, check_text
+from outlast.payload import to_stored_json
+from outlast.tasks.current import CurrentTask, current_task
+from outlast.tasks.outcome import failed, raised, returned
+from outlast.tasks.run import TaskRun, running_asyncio_task
+from outlast.tasks.runtime import TaskRuntime, say_nothing
+
+
+def add(runtime: TaskRuntime, name: object, metadata: object = None, timeout: timedelta | float | None = None) -> int:
+    """Start a task that somebody will complete by its id, which is returned.
+
+    Raises:
+        InvalidField: name, metadata or timeout is something that cannot be kept.
+        TaskManagerUnavailable: see Ledger.start.
+    """
+    return runtime.track(_name(name), metadata=_metadata(metadata), timeout=_timeout(timeout)).task_id
+
+
+def complete(runtime: TaskRuntime, task_id: int, result: Any = None, error: BaseException | str | None = None) -> bool:
+    """End a task: COMPLETED with ``result``, or FAILED with ``error``. Whether it was alive in this process."""
+    task = runtime.ledger.get(task_id)
+    if task is None:
+        return False
+    if isinstance(error, BaseException):
+        finish = raised(error, cancel_requested=task.cancel_requested.is_set())
+    elif error is not None:
+        finish = failed(str(error))
+    else:
+        finish, _ = returned(result, runtime.max_result_bytes)
+    return runtime.ledger.finish(task_id, finish) is not None
+
+
+class TaskBlock:
+    """``with app.task("name") as task:`` or ``async with``: a task for as long as the block runs.
+
+    Inside, ``task`` and ``current_task()`` are the same. An exception fails the task and passes on.
+    """
+
+    def __init__(
+        self,
+        runtime: TaskRuntime,
+        name: object,
+        metadata: object = None,
+        timeout: timedelta | float | None = None,
+    ) -> None:
+        self._runtime = runtime
+        self._name = _name(name)
+        self._metadata = _metadata(metadata)
+        self._timeout = _timeout(timeout)
+        self._run: TaskRun[None] | None = None
+
+    def __enter__(self) -> CurrentTask:
+        return self._enter(None)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        run, self._run = self._run, None
+        assert run is not None
+        run.__exit__(kind, error, traceback)
+
+    async def __aenter__(self) -> CurrentTask:
+        return self._enter(running_asyncio_task())
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.__exit__(kind, error, traceback)
+
+    def _enter(self, asyncio_task: asyncio.Task[object] | None) -> CurrentTask:
+        if self._run is not None:
+            raise RuntimeError(f"the block of task {self._name} is entered already")
+        run: TaskRun[None] = TaskRun(
+            self._runtime, self._name, metadata=self._metadata, timeout=self._timeout, on_end=say_nothing
+        )
+        self._run = run
+        run.value = None
+        run.runs_in(asyncio_task)
+        run.__enter__()
+        return current_task()
+
+
+def _name(name: object) -> str:
+    return check_text("name", name if isinstance(name, str) else str(name), MAX_NAME, required=True)
+
+
+def _metadata(metadata: object) -> bytes | None:
+    return None if metadata is None else to_stored_json(metadata, MAX_METADATA, field="metadata")
+
+
+def _timeout(timeout: timedelta | float | None) -> timedelta | None:
+    if timeout is None:
+        return None
+    try:
+        duration = timeout if isinstance(timeout, timedelta) else timedelta(seconds=timeout)
+    except (OverflowError, TypeError, ValueError):
+        raise InvalidField("timeout", f"{timeout!r} is no number of seconds") from None
+    if duration <= timedelta():
+        raise InvalidField("timeout", f"{timeout!r} is not above zero")
+    return duration
