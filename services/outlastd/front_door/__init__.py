@@ -1,0 +1,1 @@
+"""The front door: the HTTP server in the agent process, ``/invocations``, ``/ping`` and ``/tasks``."""

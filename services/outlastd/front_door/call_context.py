@@ -1,0 +1,63 @@
+"""What a request's headers say of the invocation that it makes (contract section 1.5)."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from functools import lru_cache
+
+from outlast import headers as names
+from outlast.context import RequestContext
+from outlast.core.errors import InvalidField
+from outlast.core.validation import MAX_ID, check_text
+from outlast.headers import is_forwardable_header
+from outlastd.front_door.request import Refusal, Request
+
+#: The keys of ``Invocation.credentials``.
+WORKLOAD_ACCESS_TOKEN = "workload_access_token"
+OAUTH2_CALLBACK_URL = "oauth2_callback_url"
+
+
+def request_id_of(request: Request) -> str:
+    """Return the id that the request brings, or a new one. Raises Refusal when it is no text to keep."""
+    return _id(request, names.REQUEST_ID) or str(uuid.uuid4())
+
+
+def session_id_of(request: Request) -> str:
+    """Return the session that the request names; empty for none. Raises Refusal when it is no text to keep."""
+    return _id(request, names.SESSION_ID)
+
+
+def credentials_of(request: Request) -> Mapping[str, str]:
+    """Return what identity helpers ask for, by the keys above; what is not there is left out."""
+    found = request.headers
+    credentials = {
+        WORKLOAD_ACCESS_TOKEN: found.get(names.IDENTITY_TOKEN) or found.get(names.WORKLOAD_ACCESS_TOKEN),
+        OAUTH2_CALLBACK_URL: found.get(names.OAUTH2_CALLBACK_URL),
+    }
+    return {key: value for key, value in credentials.items() if value}
+
+
+def context_of(request: Request, session_id: str) -> RequestContext:
+    """Return what a handler gets as ``context``. Header names are in lower case, but for ``Authorization``."""
+    forwarded = {}
+    for name, value in request.headers.items():
+        if _forwardable(name):
+            forwarded[_AS_SHOWN.get(lower := name.lower(), lower)] = value
+    return RequestContext(session_id or None, forwarded or None, request)
+
+
+_AS_SHOWN = {names.AUTHORIZATION.lower(): names.AUTHORIZATION}
+
+#: The same few names come with every request; the bound is for a client that makes names up.
+_forwardable = lru_cache(maxsize=1024)(is_forwardable_header)
+
+
+def _id(request: Request, header: str) -> str:
+    value = request.headers.get(header, "")
+    if len(value) <= MAX_ID and value.isascii() and value.isprintable():
+        return value
+    try:
+        return check_text(header, value, MAX_ID)
+    except InvalidField as error:
+        raise Refusal(400, "Invalid header", details=error.message) from None

@@ -1,0 +1,42 @@
+"""What the task manager's errors are in HTTP: one table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import grpc
+import grpc.aio
+
+from outlast.core.errors import OutlastError
+from outlast.wire.errors import TABLE, from_rpc_error
+from outlastd.front_door.request import Refusal
+from outlastd.front_door.response import RETRY_AFTER
+
+#: The HTTP status of each gRPC status that means something to a caller; any other is 500.
+HTTP_STATUS: Mapping[grpc.StatusCode, int] = {
+    grpc.StatusCode.INVALID_ARGUMENT: 400,
+    grpc.StatusCode.OUT_OF_RANGE: 400,
+    grpc.StatusCode.PERMISSION_DENIED: 403,
+    grpc.StatusCode.NOT_FOUND: 404,
+    grpc.StatusCode.ALREADY_EXISTS: 409,
+    grpc.StatusCode.FAILED_PRECONDITION: 409,
+    grpc.StatusCode.ABORTED: 409,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: 429,
+    grpc.StatusCode.UNAVAILABLE: 503,
+    grpc.StatusCode.DEADLINE_EXCEEDED: 504,
+}
+
+
+def refusal_of(failure: grpc.aio.AioRpcError) -> Refusal:
+    """Return what a failed call to the task manager is to whoever asked over HTTP: ``error``, ``code`` and fields."""
+    status = HTTP_STATUS.get(failure.code(), 500)
+    error = from_rpc_error(failure)
+    fields = {name: getattr(error, name) for name in TABLE[type(error)].fields if getattr(error, name)}
+    headers = dict(RETRY_AFTER) if status in (429, 503) else None
+    return Refusal(status, error.message, headers=headers, code=_reason(failure, error), **fields)
+
+
+def _reason(failure: grpc.aio.AioRpcError, error: OutlastError) -> str:
+    """Return our own reason where the status carries one; what has none reads as UNAVAILABLE, and says its own name."""
+    is_ours = TABLE[type(error)].code == failure.code().value[0]
+    return str(error.code) if is_ours else failure.code().name

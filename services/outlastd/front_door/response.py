@@ -1,0 +1,58 @@
+"""A response, as the parts of the front door make it; which server sends it does not show."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Protocol, Self
+
+from outlastd.front_door.request import Refusal
+
+JSON = "application/json"
+TEXT = "text/plain; charset=utf-8"
+EVENT_STREAM = "text/event-stream; charset=utf-8"
+#: Seconds after which a client may come again, where nobody knows better.
+RETRY_AFTER = {"Retry-After": "1"}
+
+
+class Chunks(Protocol):
+    """A body that comes piece by piece. Whoever was given it closes it, whether or not it was read."""
+
+    def __aiter__(self) -> Self:
+        """Return itself."""
+        ...
+
+    async def __anext__(self) -> bytes:
+        """Return the next piece."""
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of what the body comes from: it is at its end, or the client has left."""
+        ...
+
+
+@dataclass(slots=True)
+class Response:
+    """One HTTP response."""
+
+    status: int
+    body: bytes | Chunks
+    content_type: str = JSON
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+def json_response(value: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """Return ``value`` as compact JSON, whatever is in it."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
+    # A lone surrogate, which UTF-8 cannot say, becomes its JSON escape.
+    return Response(status, text.encode("utf-8", "backslashreplace"), JSON, headers or {})
+
+
+def text_response(text: str, status: int, headers: dict[str, str] | None = None) -> Response:
+    """Return plain text."""
+    return Response(status, text.encode(), TEXT, headers or {})
+
+
+def refusal_response(refusal: Refusal) -> Response:
+    """Return what a refused request is answered."""
+    return json_response({"error": refusal.error, **refusal.more}, refusal.status, refusal.headers)

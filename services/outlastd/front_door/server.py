@@ -1,0 +1,136 @@
+"""The front door as a whole: put together, bound to an address, and stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import grpc.aio
+
+from outlast.core.errors import StartRefused
+from outlast.ping import PingBoard
+from outlast.tasks.call_pool import CallPool
+from outlast.tasks.entrypoints import Entrypoints, Watermarked
+from outlast.tasks.loops import LoopThread
+from outlast.telemetry import output as _output  # noqa: F401 (else the first line loads it, on the loop)
+from outlastd.front_door.access import Access
+from outlastd.front_door.aiohttp_server import IO_TIMEOUT, AiohttpServer
+from outlastd.front_door.debug_actions import Agent, DebugActions
+from outlastd.front_door.door import Door
+from outlastd.front_door.durability import Durability
+from outlastd.front_door.guard import Guard, is_loopback
+from outlastd.front_door.invocations import InvocationRules, Invocations
+from outlastd.front_door.ping import Ping
+from outlastd.front_door.rendering import ResponseRenderer
+from outlastd.front_door.router import Router
+from outlastd.front_door.task_client import TaskClient
+from outlastd.front_door.tasks import Tasks
+
+#: How many ports after the wanted one are tried when it is taken and nobody asked for it.
+SEARCH = 20
+
+
+@dataclass(frozen=True)
+class FrontDoorOptions:
+    """How the front door behaves."""
+
+    #: The agent whose tasks ``/tasks`` shows.
+    agent_name: str = "agent"
+    #: What callers of ``/tasks`` show to see every session's; empty for none.
+    token: str = ""
+    allowed_origins: Sequence[str] = ()
+    rules: InvocationRules = field(default_factory=InvocationRules)
+    #: Seconds that a client may leave us waiting within a request.
+    io_timeout: float = IO_TIMEOUT
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """What handlers run on."""
+
+    ledger: Watermarked
+    agent_loop: LoopThread
+    call_pool: CallPool
+
+
+class FrontDoor:
+    """The HTTP server of one agent. Made, started and stopped on the services' loop."""
+
+    def __init__(
+        self,
+        agent: Agent,
+        ping: PingBoard,
+        runtime: Runtime,
+        durability: Durability,
+        channel: grpc.aio.Channel,
+        options: FrontDoorOptions,
+        *,
+        channel_token: str = "",
+    ) -> None:
+        entrypoints = Entrypoints(runtime.ledger, runtime.agent_loop, runtime.call_pool, ResponseRenderer())
+        self._invocations = Invocations(agent, entrypoints, ping, durability, options.rules, DebugActions(agent, ping))
+        router = Router()
+        router.add("POST", "/invocations", self._invocations.invoke)
+        Ping(ping).route(router)
+        access = Access(options.agent_name, options.token)
+        Tasks(TaskClient(channel, channel_token), access, keepalive=options.rules.keepalive).route(router)
+        self._door = Door(Guard(options.allowed_origins), router)
+        self._server = AiohttpServer(self._door, io_timeout=options.io_timeout)
+        self._runtime = runtime
+        self._addresses: list[tuple[str, int]] = []
+
+    @property
+    def port(self) -> int:
+        """The port that is served."""
+        return self._addresses[0][1]
+
+    @property
+    def address(self) -> str:
+        """The URL that the front door answers at, as this machine reaches it."""
+        host, port = self._addresses[0]
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    async def start(self, host: str, port: int, *, search: bool = False) -> None:
+        """Begin to serve. ``search``: where the port is taken, take the next free one, up to 20 on.
+
+        Raises:
+            StartRefused: the address cannot be had; one line that names cause and cure.
+        """
+        # Off this loop: it waits for a thread to start.
+        await asyncio.to_thread(lambda: self._runtime.agent_loop.loop)
+        for candidate in range(port, port + (SEARCH if search and port else 0) + 1):
+            try:
+                self._addresses = await self._server.listen(host, candidate)
+                break
+            except (OSError, OverflowError) as error:
+                refusal = _refused(host, candidate, error)
+                if getattr(error, "errno", None) != errno.EADDRINUSE:
+                    raise refusal from None
+        else:
+            raise refusal
+        self._door.guard.loopback = all(is_loopback(address) for address, _ in self._addresses)
+
+    async def stop(self, grace: float) -> None:
+        """Take no more connections, give the invocations in flight ``grace`` seconds, and close."""
+        await self._server.stop_listening()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace):
+                await self._invocations.idle()
+        await self._server.close()
+
+
+def _refused(host: str, port: int, error: Exception) -> StartRefused:
+    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    match getattr(error, "errno", None):
+        case errno.EADDRINUSE:
+            why = "the port is taken by another program"
+        case errno.EACCES:
+            why = "this user may not have that port"
+        case _:
+            why = getattr(error, "strerror", None) or str(error)
+    return StartRefused(
+        f"the front door cannot listen on {address}: {why}; choose another address with OUTLAST_HOST and OUTLAST_PORT"
+    )

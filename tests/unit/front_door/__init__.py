@@ -1,0 +1,1 @@
+"""The front door's parts on their own."""

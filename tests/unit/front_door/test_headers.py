@@ -1,0 +1,32 @@
+"""Which headers may reach agent code."""
+
+from __future__ import annotations
+
+import pytest
+
+from outlast.headers import RESTRICTED_HEADERS, is_forwardable_header
+
+
+@pytest.mark.parametrize(
+    ("name", "forwardable"),
+    [
+        ("Cookie", False),
+        ("HOST", False),
+        (":path", False),
+        ("X-Own", True),
+        ("traceparent", True),
+        ("X-Amz-Date", False),
+        ("X-Amz-Bedrock-AgentCore-Identity-WAT", True),
+        ("X-Amzn-Bedrock-AgentCore-Runtime-User-Id", False),
+        ("X-Amzn-Bedrock-AgentCore-Runtime-Custom-Own", True),
+    ],
+)
+def test_headers_are_forwarded_by_the_allow_list_rules(name: str, forwardable: bool) -> None:
+    """The rules of contract section 1.5, in any case."""
+    assert is_forwardable_header(name) is forwardable
+
+
+def test_the_restricted_headers_are_the_contracts() -> None:
+    """There are 108, in lower case."""
+    assert len(RESTRICTED_HEADERS) == 108
+    assert all(name == name.lower() for name in RESTRICTED_HEADERS)
