@@ -1,0 +1,27 @@
+"""Text of somebody else's on a terminal."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+
+def plain(text: str) -> str:
+    """Return ``text`` without what a terminal would obey: control characters, and what turns the direction of text."""
+    return "".join(character for character in text if character.isprintable() or character == "\n")
+
+
+def one_line(text: str) -> str:
+    """Return ``text`` as one plain line."""
+    return plain(" ".join(text.split()))
+
+
+def print_json(value: Any) -> None:
+    """Print a JSON document: as it reads where the output can hold it, escaped where it cannot."""
+    text = json.dumps(value, ensure_ascii=False, indent=2)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:  # a lone surrogate, or a terminal that is not UTF-8
+        text = json.dumps(value, indent=2)
+    print(text)

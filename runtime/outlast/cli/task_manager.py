@@ -1,0 +1,45 @@
+"""``outlast task-manager``."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+#: Where a task manager of its own keeps its tasks, below the folder that it is started in.
+DEFAULT_STORE = "sqlite:///.outlast/task-manager.db"
+
+
+def task_manager(
+    listen: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT", help="Where it answers, 127.0.0.1:50051 by default. [OUTLAST_TASK_MANAGER_LISTEN]"
+        ),
+    ] = None,
+    store: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help=f"Where tasks are kept, sqlite:///PATH; by default {DEFAULT_STORE}. [OUTLAST_STORE]",
+        ),
+    ] = None,
+) -> None:
+    """Run a task manager apart from the agents.
+
+    Agents find it by OUTLAST_TASK_MANAGER or --task-manager. Beyond this machine it asks for OUTLAST_TOKEN and
+    OUTLAST_WORKER_TOKEN.
+
+    Examples:
+
+    \b
+      outlast task-manager --store sqlite:///tasks.db
+      outlast run agent.py --task-manager 127.0.0.1:50051
+    """
+    options = {"OUTLAST_TASK_MANAGER_LISTEN": listen, "OUTLAST_STORE": store}
+    os.environ.update({variable: value for variable, value in options.items() if value is not None})
+    from outlast.settings import load_settings
+    from outlastd.launch import run_task_manager
+
+    run_task_manager(load_settings(store=DEFAULT_STORE, agent="task-manager"))

@@ -1,0 +1,142 @@
+"""Tasks on the terminal: tables for people, the proto's JSON mapping for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.timestamp_pb2 import Timestamp
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from outlast.cli.printing import one_line, plain, print_json
+from outlast.core.state import TaskState
+from outlast.v1 import task_pb2
+from outlast.wire.errors import task_error_from_status
+
+#: Fields that are JSON text in the proto, and the JSON value itself for people and programs.
+_JSON_FIELDS = ("result", "input", "metadata")
+#: Columns where the output is no terminal: a table that is searched must not be cut off.
+_WIDE = 220
+
+_COLOURS = {
+    TaskState.COMPLETED: "green",
+    TaskState.FAILED: "red",
+    TaskState.REJECTED: "red",
+    TaskState.CANCELED: "yellow",
+    TaskState.WORKING: "cyan",
+}
+
+
+def print_tasks(tasks: Sequence[task_pb2.Task]) -> None:
+    """Print a table of tasks."""
+    if not tasks:
+        print("no tasks")
+        return
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for header in ("ID", "TYPE", "STATE", "AGENT", "SESSION", "CREATED", "DURATION"):
+        table.add_column(header, no_wrap=header in ("ID", "STATE", "CREATED", "DURATION"), overflow="ellipsis")
+    for task in tasks:
+        table.add_row(
+            Text(str(task.task_id)),
+            Text(one_line(task.task_type)),
+            _state(task),
+            Text(one_line(task.agent)),
+            Text(one_line(task.session_id)),
+            Text(_time(task.create_time)),
+            Text(_duration(task)),
+        )
+    _console().print(table)
+
+
+def print_task(task: task_pb2.Task) -> None:
+    """Print one task, a line a field."""
+    rows: list[tuple[str, str | Text]] = [
+        ("ID", str(task.task_id)),
+        ("type", task.task_type),
+        ("state", _state(task)),
+        ("agent", task.agent),
+        ("session", task.session_id),
+        ("request", task.request_id),
+        ("worker", task.worker_id),
+        ("attempt", f"{task.attempt} of {task.max_attempts}"),
+        ("created", _time(task.create_time)),
+        ("duration", _duration(task)),
+        ("progress", _progress(task)),
+        ("trace", task.trace_context.traceparent),
+        *((name, _pretty(getattr(task, name))) for name in ("metadata", "input")),
+        ("error", _error(task)),
+        ("result", _pretty(task.result)),
+    ]
+    grid = Table.grid(padding=(0, 2))
+    for name, value in rows:
+        if value:
+            grid.add_row(Text(name, style="dim"), value if isinstance(value, Text) else Text(plain(value)))
+    _console().print(grid)
+
+
+def print_tasks_as_json(tasks: Sequence[task_pb2.Task]) -> None:
+    """Print ``{"tasks": [...]}``."""
+    print_json({"tasks": [_as_json(task) for task in tasks]})
+
+
+def print_task_as_json(task: task_pb2.Task) -> None:
+    """Print the task as JSON."""
+    print_json(_as_json(task))
+
+
+def _as_json(task: task_pb2.Task) -> dict[str, Any]:
+    document: dict[str, Any] = MessageToDict(task)
+    for field in _JSON_FIELDS:
+        if field in document:
+            document[field] = json.loads(document[field])
+    return document
+
+
+def _console() -> Console:
+    return Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=_WIDE)
+
+
+def _state(task: task_pb2.Task) -> Text:
+    state = TaskState(task.state)
+    reason = f" ({one_line(task.state_reason)})" if task.state_reason else ""
+    return Text(state.name + reason, style=_COLOURS.get(state, ""))
+
+
+def _time(at: Timestamp) -> str:
+    """Return a time in the zone of whoever looks; empty where it is not set."""
+    return at.ToDatetime(UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S") if at.seconds else ""
+
+
+def _duration(task: task_pb2.Task) -> str:
+    if not task.HasField("start_time"):
+        return ""
+    end = task.end_time.ToDatetime(UTC) if task.HasField("end_time") else datetime.now(UTC)
+    passed = max(end - task.start_time.ToDatetime(UTC), timedelta())
+    if passed < timedelta(minutes=1):
+        return f"{passed.total_seconds():.2f}s"
+    return str(passed - timedelta(microseconds=passed.microseconds))
+
+
+def _progress(task: task_pb2.Task) -> str:
+    progress = task.progress
+    fraction = f"{progress.fraction:.0%} " if progress.HasField("fraction") else ""
+    return f"{fraction}{progress.message}".strip()
+
+
+def _error(task: task_pb2.Task) -> str:
+    """Return what went wrong, with the kind of error that the details name."""
+    if not task.HasField("error"):
+        return ""
+    error = task_error_from_status(task.error)
+    return f"{error.type}: {error.message}" if error.type else error.message
+
+
+def _pretty(text: str) -> str:
+    return json.dumps(json.loads(text), ensure_ascii=False, indent=2) if text else ""

@@ -1,0 +1,170 @@
+"""The settings: precedence, defaults, and errors that name the variable."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from outlast.core.errors import StartRefused
+from outlast.settings import Address, default_agent, default_host, load_settings, parse_address
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith("OUTLAST_") or name in ("PORT", "DOCKER_CONTAINER"):
+            monkeypatch.delenv(name)
+
+
+def refusal() -> str:
+    """Return why the environment is refused."""
+    with pytest.raises(StartRefused) as refused:
+        load_settings()
+    assert "\n" not in refused.value.message
+    return refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("environment", "code", "port"),
+    [
+        ({}, None, None),
+        ({}, 9000, 9000),
+        ({"PORT": "81"}, 9000, 81),
+        ({"PORT": "81", "OUTLAST_PORT": "82"}, 9000, 82),
+        ({"OUTLAST_PORT": ""}, 9000, 9000),
+        ({"OUTLAST_PORT": "0"}, None, 0),
+    ],
+)
+def test_the_environment_wins_over_code(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], code: int | None, port: int | None
+) -> None:
+    """OUTLAST_PORT, then PORT, then the argument; None says that nobody asked."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+
+    assert load_settings(port=code).port == port
+
+
+def test_the_agent_and_its_store_are_the_programs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """By default the agent is the program's stem, and its tasks are kept beside it."""
+    main = ModuleType("__main__")
+    main.__file__ = str(tmp_path / "trip planner.py")
+    monkeypatch.setitem(sys.modules, "__main__", main)
+
+    settings = load_settings()
+    assert settings.agent == "trip planner"
+    assert settings.store_path == tmp_path / ".outlast" / "trip planner.db"
+    monkeypatch.setenv("OUTLAST_AGENT", "a/b:c")
+    assert load_settings().store_path == tmp_path / ".outlast" / "a-b-c.db"
+
+
+def test_a_package_is_named_after_its_folder() -> None:
+    """``python -m package`` runs a file named __main__, which names nothing."""
+    assert default_agent(Path("/srv/planner/__main__.py")) == "planner"
+    assert default_agent(None) == "agent"
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("sqlite:///tasks.db", Path.cwd() / "tasks.db"),
+        ("sqlite:///data/tasks.db", Path.cwd() / "data" / "tasks.db"),
+        ("sqlite:////srv/tasks.db", Path("/srv/tasks.db")),
+        ("sqlite:///~/tasks.db", Path.home() / "tasks.db"),
+    ],
+)
+def test_a_store_is_a_file(monkeypatch: pytest.MonkeyPatch, url: str, path: Path) -> None:
+    """Three slashes are relative to the current folder, four are absolute."""
+    monkeypatch.setenv("OUTLAST_STORE", url)
+
+    assert load_settings().store_path == path
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("OUTLAST_PORT", "abc", "OUTLAST_PORT: it should be a valid integer.*, not 'abc'"),
+        ("PORT", "99999", "PORT: it should be less than 65536, not '99999'"),
+        ("OUTLAST_STORE", "postgresql://db/x", "OUTLAST_STORE: PostgreSQL is not supported yet; write sqlite:///PATH"),
+        ("OUTLAST_STORE", "tasks.db", "OUTLAST_STORE: 'tasks.db' is no store; write sqlite:///PATH.*"),
+        ("OUTLAST_STORE", "sqlite:///", "OUTLAST_STORE: .*is no store.*"),
+        ("OUTLAST_STORE", "sqlite:///:memory:", "OUTLAST_STORE: a store in memory would forget.*"),
+        ("OUTLAST_TASK_MANAGER", "localhost", "OUTLAST_TASK_MANAGER: 'localhost' is no address.*"),
+        ("OUTLAST_TASK_MANAGER_LISTEN", "::1:50", "OUTLAST_TASK_MANAGER_LISTEN: '::1:50' is no address.*"),
+        ("OUTLAST_AGENT", "a\nb", "OUTLAST_AGENT: holds U\\+000A.*"),
+        ("OUTLAST_ACK_TIMEOUT", "nan", "OUTLAST_ACK_TIMEOUT: it should be a finite number, not 'nan'"),
+        ("OUTLAST_SHUTDOWN_GRACE", "-1", "OUTLAST_SHUTDOWN_GRACE: .*greater than or equal to 0, not '-1'"),
+        ("OUTLAST_INSECURE", "maybe", "OUTLAST_INSECURE: .*boolean.*, not 'maybe'"),
+        ("OUTLAST_LOG_LEVEL", "loud", "OUTLAST_LOG_LEVEL: it should be 'DEBUG', .*"),
+        ("OUTLAST_MAX_BODY_BYTES", "0", "OUTLAST_MAX_BODY_BYTES: it should be greater than 0, not '0'"),
+        ("OUTLAST_ALLOWED_ORIGINS", "https://a, *", "OUTLAST_ALLOWED_ORIGINS: '\\*' is no origin; .*"),
+        ("OUTLAST_TLS_CERT", "cert.pem", "OUTLAST_TLS_CERT and OUTLAST_TLS_KEY go together.*"),
+        ("OUTLAST_TOKEN", "a b", "OUTLAST_TOKEN: a token is made of printable ASCII characters without spaces"),
+        ("OUTLAST_TOKEN_FILE", "/no/such", "OUTLAST_TOKEN_FILE: /no/such cannot be read \\(No such file.*\\)"),
+    ],
+)
+def test_what_cannot_be_taken_is_one_line_that_names_the_variable(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, message: str
+) -> None:
+    """Cause and cure in one line, whichever part of the validation it is that refuses."""
+    monkeypatch.setenv(variable, value)
+
+    told = refusal()
+    assert re.fullmatch(message, told), told
+
+
+def test_a_bad_argument_in_code_is_named_as_one() -> None:
+    """The message does not blame a variable that is not set."""
+    with pytest.raises(StartRefused, match=r"^port: it should be"):
+        load_settings(port="http")
+
+
+def test_a_token_can_be_in_a_file_and_is_never_shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The file's last line break is not part of the token, and no representation shows it."""
+    file = tmp_path / "token"
+    file.write_text("s3cret\n")
+    monkeypatch.setenv("OUTLAST_TOKEN_FILE", str(file))
+    monkeypatch.setenv("OUTLAST_WORKER_TOKEN", "w0rker")
+
+    settings = load_settings()
+    assert (settings.token, settings.worker_token) == ("s3cret", "w0rker")
+    assert not {"s3cret", "w0rker"} & set(re.split(r"\W", repr(settings)))
+    monkeypatch.setenv("OUTLAST_TOKEN", "s3cret")
+    assert refusal() == "OUTLAST_TOKEN and OUTLAST_TOKEN_FILE are both set: keep one"
+
+
+def test_origins_are_a_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commas separate them; case and a slash at the end do not matter."""
+    monkeypatch.setenv("OUTLAST_ALLOWED_ORIGINS", "https://Example.com/, http://localhost:3000")
+
+    assert load_settings().allowed_origins == ("https://example.com", "http://localhost:3000")
+
+
+def test_a_container_listens_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """DOCKER_CONTAINER is what images for the original set (contract 4.1)."""
+    monkeypatch.setenv("DOCKER_CONTAINER", "1")
+
+    assert default_host() == load_settings().host == "0.0.0.0"
+
+
+@pytest.mark.parametrize(
+    ("text", "address", "loopback"),
+    [
+        ("127.0.0.1:50051", Address("127.0.0.1", 50051), True),
+        ("[::1]:1", Address("::1", 1), True),
+        ("localhost:0", Address("localhost", 0), True),
+        ("0.0.0.0:50051", Address("0.0.0.0", 50051), False),
+        ("127.evil.example:1", Address("127.evil.example", 1), False),
+        ("manager:50051", Address("manager", 50051), False),
+    ],
+)
+def test_an_address_has_two_parts(text: str, address: Address, loopback: bool) -> None:
+    """Host and port, and whether only this machine reaches it."""
+    assert parse_address(text) == address
+    assert str(address) == text
+    assert address.loopback is loopback
