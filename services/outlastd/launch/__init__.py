@@ -1,0 +1,8 @@
+"""The composition root: the one place that wires the services to a runtime."""
+
+from __future__ import annotations
+
+from outlastd.launch.agent import run_agent
+from outlastd.launch.manager import run_task_manager
+
+__all__ = ["run_agent", "run_task_manager"]

@@ -1,0 +1,88 @@
+"""An agent process: front door, runtime, worker stream and, unless another is named, a task manager of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
+
+from outlast.settings import DEFAULT_PORT, Settings, load_settings
+from outlast.tasks.call_pool import CallPool
+from outlast.tasks.tracked import TrackedTask
+from outlast.telemetry import lines, tracing
+from outlast.telemetry.log import get_logger
+from outlastd.front_door.invocations import InvocationRules
+from outlastd.front_door.server import FrontDoor, FrontDoorOptions, Runtime
+from outlastd.launch.drain import drain
+from outlastd.launch.loop import run_services
+from outlastd.launch.manager import set_up_telemetry
+from outlastd.launch.stop_signal import StopSignal
+from outlastd.launch.worker import Connection, connect_worker
+
+if TYPE_CHECKING:
+    from outlast.app import App
+
+#: Seconds after the grace to send what is left: `docker stop` kills 10 s after its signal, of which the grace takes 8.
+FLUSH_TIMEOUT = 1.0
+
+
+def run_agent(app: App, *, port: int | None = None, host: str | None = None) -> None:
+    """Serve ``app`` on this thread until the process is told to stop.
+
+    ``port`` and ``host`` are what the program's code says; the environment wins. What refuses to start ends the program
+    with one line and exit code 1.
+    """
+    run_services(lambda: _serve(app, load_settings(port=port, host=host)))
+
+
+async def _serve(app: App, settings: Settings) -> None:
+    """Start, say so, run until a signal, and stop in the order in which nothing is lost."""
+    log, loop = get_logger(), asyncio.get_running_loop()
+    stop = StopSignal(settings.shutdown_grace)
+    async with AsyncExitStack() as stack:
+        set_up_telemetry(settings, stack)
+        _set_up_runtime(app, settings)
+        connection = await connect_worker(app, settings, stack)
+        front_door = _make_front_door(app, settings, connection)
+        wanted = DEFAULT_PORT if settings.port is None else settings.port
+        await front_door.start(settings.host, wanted, search=settings.port is None)
+        stop.install()
+        if wanted not in (0, front_door.port):
+            log.warning("port is taken, another is used", wanted=wanted, used=front_door.port)
+        log.info("agent is ready", address=front_door.address, agent=settings.agent, **connection.shown)
+        grace = await stop.wait()
+        deadline = loop.time() + grace
+        log.info("agent is stopping", seconds=grace)
+        await stop.unless_at_once(front_door.stop(grace))
+        await drain(app.runtime.ledger, max(deadline - loop.time(), 0.0), stop)
+        await connection.stream.close(FLUSH_TIMEOUT)
+
+
+def _set_up_runtime(app: App, settings: Settings) -> None:
+    """Give the runtime its limits and hooks: tasks that start from now on are logged and traced."""
+    app.status.count_invocations = settings.busy_invocations
+    runtime = app.runtime
+    runtime.max_result_bytes = settings.max_result_bytes
+    runtime.threads.limit = settings.max_task_threads
+    runtime.trace = tracing
+    runtime.on_function_end = _write_function_end
+
+
+def _write_function_end(tracked: TrackedTask, seconds: float, error: BaseException | None) -> None:
+    lines.function_ended(tracked.task_type, seconds, tracked=tracked, error=error)
+
+
+def _make_front_door(app: App, settings: Settings, connection: Connection) -> FrontDoor:
+    rules = InvocationRules(
+        max_body_bytes=settings.max_body_bytes, ack_timeout=settings.ack_timeout, error_detail=settings.error_detail
+    )
+    token = settings.token or ""
+    return FrontDoor(
+        app,
+        app.status,
+        Runtime(app.runtime.ledger, app.runtime.agent_loop, CallPool(threads=settings.max_call_threads)),
+        connection.stream,
+        connection.channel,
+        FrontDoorOptions(settings.agent, token, settings.allowed_origins, rules),
+        channel_token=token if settings.task_manager is not None else "",
+    )

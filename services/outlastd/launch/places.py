@@ -1,0 +1,61 @@
+"""Where a process of this machine keeps its files: the store, its socket and its lock."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from outlast.core.errors import StartRefused
+
+#: Bytes that the path of a Unix socket may have on every system (104 on macOS, with its end).
+MAX_SOCKET_PATH = 103
+
+
+@dataclass(frozen=True)
+class Places:
+    """The files of one process with an embedded task manager."""
+
+    #: The SQLite file.
+    store: Path
+    #: The Unix socket that its worker reaches the task manager by.
+    socket: Path
+    #: The file that it holds a lock on while it lives.
+    lock: Path
+
+    def clear(self) -> None:
+        """Remove the socket; the store stays, and the lock file goes when the lock does."""
+        self.socket.unlink(missing_ok=True)
+        if self.socket.parent != self.lock.parent:
+            self.socket.parent.rmdir()
+
+
+def make_folder(folder: Path, store: Path) -> None:
+    """Make a folder for a store, for this user's eyes only.
+
+    Raises:
+        StartRefused: it cannot be made or written.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+    except OSError as error:
+        raise StartRefused(
+            f"the store {store} is not writable: {error.strerror} ({error.filename}); "
+            "name another with --store sqlite:///PATH or OUTLAST_STORE"
+        ) from error
+
+
+def make_places(store: Path, worker_id: str) -> Places:
+    """Make the folders for a store and a worker. Raises StartRefused when they cannot be had."""
+    run = store.parent / "run"
+    make_folder(store.parent, store)
+    make_folder(run, store)
+    socket = run / f"{worker_id}.sock"
+    if len(os.fsencode(socket)) > MAX_SOCKET_PATH:
+        # Only this user may enter a folder that mkdtemp makes.
+        socket = Path(tempfile.mkdtemp(prefix="outlast-")) / "worker.sock"
+    return Places(store=store, socket=socket, lock=run / f"{worker_id}.lock")
