@@ -1,0 +1,1 @@
+"""Acceptance: real processes, started as people start them, spoken to over HTTP and gRPC."""

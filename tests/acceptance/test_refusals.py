@@ -1,0 +1,120 @@
+"""What cannot work says why, in one line, and ends with an exit code; what fails later refuses work and lives on."""
+
+from __future__ import annotations
+
+import os
+import resource
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .agent_process import OutlastProcess, until
+from .conftest import Launcher
+
+
+def refusal(process: OutlastProcess) -> str:
+    """Return the one line that a process left when it refused to start."""
+    assert process.wait() != 0
+    told = [line for line in process.errors if line.strip()]
+    assert len(told) == 1, "\n".join(told)
+    return told[0]
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    """Return a port that somebody else listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
+
+
+def test_the_front_doors_port_is_taken(launch: Launcher, taken: int) -> None:
+    """A port that was asked for is not exchanged for another: the line names it."""
+    assert str(taken) in refusal(launch.agent("gate.py", OUTLAST_PORT=str(taken)))
+
+
+def test_the_task_managers_port_is_taken(launch: Launcher, taken: int) -> None:
+    """So is the task manager's, embedded or apart."""
+    address = f"127.0.0.1:{taken}"
+    assert str(taken) in refusal(launch.agent("gate.py", OUTLAST_TASK_MANAGER_LISTEN=address))
+    arguments = ["task-manager", "--listen", address, "--store", launch.store]
+    assert str(taken) in refusal(launch.bare(*arguments))
+
+
+def test_the_store_is_a_folder(launch: Launcher, tmp_path: Path) -> None:
+    """A folder is no database: the line names it."""
+    folder = tmp_path / "a folder"
+    folder.mkdir()
+    assert str(folder) in refusal(launch.agent("gate.py", OUTLAST_STORE=f"sqlite:///{folder}"))
+
+
+def test_the_store_cannot_be_made(launch: Launcher, tmp_path: Path) -> None:
+    """A path below a file cannot be made, by nobody: the line names it."""
+    (tmp_path / "file").touch()
+    path = tmp_path / "file" / "tasks.db"
+    assert str(path) in refusal(launch.agent("gate.py", OUTLAST_STORE=f"sqlite:///{path}"))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_the_store_is_not_writable(launch: Launcher, tmp_path: Path) -> None:
+    """A folder without write permission: the line names the store."""
+    folder = tmp_path / "closed"
+    folder.mkdir(mode=0o500)
+    path = folder / "tasks.db"
+    assert str(folder) in refusal(launch.agent("gate.py", OUTLAST_STORE=f"sqlite:///{path}"))
+
+
+@pytest.mark.parametrize("content", [b"this is no database at all\n" * 400, b"SQLite format 3\x00" + b"\xff" * 8192])
+def test_a_corrupt_database(launch: Launcher, tmp_path: Path, content: bytes) -> None:
+    """A file that is no database, or a damaged one, is left as it is: the line names it."""
+    path = tmp_path / "tasks.db"
+    path.write_bytes(content)
+    assert str(path) in refusal(launch.agent("gate.py"))
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("OUTLAST_PORT", "eighty"),
+        ("OUTLAST_PORT", "70000"),
+        ("OUTLAST_STORE", "mysql://somewhere"),
+        ("OUTLAST_SHUTDOWN_GRACE", "-1"),
+        ("OUTLAST_TASK_MANAGER", "nowhere"),
+        ("OUTLAST_LOG_LEVEL", "LOUD"),
+    ],
+)
+def test_a_setting_that_cannot_be_taken(launch: Launcher, variable: str, value: str) -> None:
+    """The line names the variable and what is wrong with it."""
+    assert variable in refusal(launch.agent("gate.py", **{variable: value}))
+
+
+def test_beyond_loopback_without_a_token(launch: Launcher) -> None:
+    """gRPC beyond this machine needs a token: the line names the variable."""
+    assert "OUTLAST_TOKEN" in refusal(launch.agent("gate.py", OUTLAST_TASK_MANAGER_LISTEN="0.0.0.0:0"))
+
+
+def test_a_program_that_is_not_there(launch: Launcher) -> None:
+    """The line names the file."""
+    assert "nothing_here.py" in refusal(launch.bare("run", "nothing_here.py"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="prlimit is Linux's")
+def test_a_full_disk(launch: Launcher, tmp_path: Path) -> None:
+    """A start that cannot be made durable is refused with a clear answer; /ping answers, and it works again after."""
+    agent = launch.ready("gate.py", OUTLAST_ACK_TIMEOUT="1")
+    agent.invoke({"start": "function"})
+    written = max(path.stat().st_size for path in tmp_path.glob("tasks.db*"))
+    resource.prlimit(agent.pid, resource.RLIMIT_FSIZE, (written, resource.RLIM_INFINITY))
+
+    refused = [agent.request("POST", "/invocations", {"start": "function"}) for _ in range(3)]
+
+    assert {answer.status for answer in refused} <= {424, 503}, [answer.body for answer in refused]
+    assert all(answer.json["error"] for answer in refused)
+    assert agent.ping() == "HealthyBusy"
+
+    resource.prlimit(agent.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    until(lambda: agent.request("POST", "/invocations", {"start": "function"}).status == 200, "an accepted start")
+    agent.invoke({"open": True})
