@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
@@ -55,11 +55,14 @@ def until(condition: Callable[[], bool], what: str) -> None:
 class OutlastProcess:
     """``outlast ARGUMENTS`` as a process of its own, its standard error read line by line."""
 
-    def __init__(self, arguments: list[str], environment: Mapping[str, str], folder: Path) -> None:
+    def __init__(
+        self, arguments: list[str], environment: Mapping[str, str], folder: Path, *, under: Sequence[str] = ()
+    ) -> None:
+        """``under`` is a command that becomes the process, such as ``unshare``."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("OUTLAST_", "OTEL_"))}
         inherited.pop("PORT", None)
         self._process = subprocess.Popen(
-            [sys.executable, *arguments],
+            [*under, sys.executable, *arguments],
             cwd=folder,
             env={**inherited, "PYTHONUNBUFFERED": "1", **environment},
             stdin=subprocess.DEVNULL,

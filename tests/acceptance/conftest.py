@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,11 +21,10 @@ class Launcher:
         self.store = f"sqlite:///{folder}/tasks.db"
         self._started: list[OutlastProcess] = []
 
-    def agent(self, program: str | Path, **environment: str) -> Agent:
+    def agent(self, program: str | Path, *, under: Sequence[str] = (), **environment: str) -> Agent:
         """Start ``outlast run PROGRAM`` on free ports; ``environment`` wins over the defaults of tests."""
-        return self._keep(
-            Agent(["-m", "outlast.cli", "run", str(self._find(program))], self._with(environment), self.folder)
-        )
+        arguments = ["-m", "outlast.cli", "run", str(self._find(program))]
+        return self._keep(Agent(arguments, self._with(environment), self.folder, under=under))
 
     def python(self, program: str | Path, **environment: str) -> Agent:
         """Start ``python PROGRAM`` on free ports."""

@@ -12,7 +12,7 @@ import functools
 import inspect
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
-from contextvars import Context
+from contextvars import Context, copy_context
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Generic, Protocol, TypeVar
@@ -179,7 +179,7 @@ class _Call(Generic[R]):
 
     def start_async(self) -> None:
         """Begin on the agent's loop."""
-        self._start(self._invoke())
+        self._start(self._invoke(), self._context)
 
     def run(self) -> None:
         """Call a ``def`` on a thread of the pool."""
@@ -192,12 +192,12 @@ class _Call(Generic[R]):
             self._tell(self._failed(error, self._seconds))
             return
         if isinstance(value, Coroutine):  # a def or a lambda around an async function
-            self._owner.agent_loop.post(self._start, self._invoke(value))
+            self._owner.agent_loop.post(self._start, self._invoke(value), copy_context())
         else:
             self._tell(self._outcome_of(value, self._seconds))
 
-    def _start(self, steps: Coroutine[Any, Any, None]) -> None:
-        self._owner.keep(asyncio.get_running_loop().create_task(steps, context=self._context))
+    def _start(self, steps: Coroutine[Any, Any, None], context: Context) -> None:
+        self._owner.keep(asyncio.get_running_loop().create_task(steps, context=context))
 
     async def _invoke(self, steps: Coroutine[Any, Any, object] | None = None) -> None:
         value: object = None
@@ -222,11 +222,12 @@ class _Call(Generic[R]):
         """Render what the handler returned; on its thread, in its context."""
         owner = self._owner
         try:
+            # What goes on elsewhere gets a copy of the context: this thread may not have left it when that begins.
             if isinstance(value, AsyncGenerator):
-                stream = owner.stream(AsyncSource(value, owner.agent_loop, self._context), self._home)
+                stream = owner.stream(AsyncSource(value, owner.agent_loop, copy_context()), self._home)
                 return Outcome(owner.watermark(), seconds, stream=stream, asynchronous=True)
             if isinstance(value, Generator):
-                stream = owner.stream(SyncSource(value, owner.pool, self._home, self._context), self._home)
+                stream = owner.stream(SyncSource(value, owner.pool, self._home, copy_context()), self._home)
                 return Outcome(owner.watermark(), seconds, stream=stream)
             rendered = owner.render(value)
         except BaseException as error:  # whatever rendering met in the user's objects

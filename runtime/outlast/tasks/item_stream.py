@@ -217,14 +217,20 @@ class SyncSource:
         if not self._stepping and (self._credit or self._closed):
             self._stepping = True
             credit, self._credit = self._credit, 0
-            self._pool.post(partial(self._context.run, self._advance, credit), admitted=True)
+            self._pool.post(partial(self._run_step, credit), admitted=True)
 
     def _stepped(self) -> None:
         self._stepping = False
         self._step()
 
-    def _advance(self, credit: int) -> None:
-        """On a thread: yield ``credit`` items, or up to the end."""
+    def _run_step(self, credit: int) -> None:
+        """On a thread. The context has to be left before the next step is asked for, which another thread may take."""
+        if self._context.run(self._advance, credit):
+            with contextlib.suppress(RuntimeError):  # the services' loop is closed: the process ends
+                self._home.post(self._stepped)
+
+    def _advance(self, credit: int) -> bool:
+        """Yield ``credit`` items, or up to the end; return whether there may be more."""
         try:
             for _ in range(credit):
                 if self._closed:
@@ -233,19 +239,18 @@ class SyncSource:
                     item = next(self._generator)
                 except StopIteration:
                     self._end(None)
-                    return
+                    return False
                 self._emit(item)
             if self._closed:
                 self._generator.close()
                 self._end(None)
-                return
+                return False
         except BaseException as error:  # SystemExit too: a generator does not end the service
             with contextlib.suppress(BaseException):
                 self._generator.close()
             self._end(error)
-            return
-        with contextlib.suppress(RuntimeError):  # the services' loop is closed: the process ends
-            self._home.post(self._stepped)
+            return False
+        return True
 
 
 def _ignore(_: object) -> None:

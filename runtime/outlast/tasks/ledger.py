@@ -23,8 +23,12 @@ from outlast.core.task_id import TaskIdSequence
 from outlast.core.worker import WORKER_NUMBERS
 from outlast.tasks.tracked import TrackedTask
 
-#: Unanswered operations beyond which no further task may start. Ends are always kept.
+#: Unanswered operations beyond which no further task may start and no progress is kept. Ends are always kept.
 MAX_UNANSWERED = 10_000
+#: Bytes of unanswered output beyond which a task cannot emit: it is never dropped, so it has to be bounded.
+MAX_UNANSWERED_OUTPUT = 16 * 1024 * 1024
+#: Bytes up to which output that nobody has taken yet is joined into one operation.
+JOINED_OUTPUT = 256 * 1024
 
 
 class Ledger:
@@ -38,6 +42,7 @@ class Ledger:
         self._max_unanswered = max_unanswered
         self._sequence = 0
         self._unanswered: deque[Operation] = deque()
+        self._output_bytes = 0
         #: Wakes the worker stream; None while no task manager is attached.
         self._attached: Callable[[], None] | None = None
         #: How many of the unanswered operations the stream has taken since the last rewind.
@@ -77,10 +82,24 @@ class Ledger:
         return task
 
     def record(self, task: TrackedTask, action: Report | Output) -> None:
-        """Queue progress or output of a live task; nothing happens once it has ended."""
+        """Queue progress or output of a live task; nothing happens once it has ended.
+
+        With the task manager out of reach progress is left out after a while: it is only ever the newest that counts.
+
+        Raises:
+            TaskManagerUnavailable: too much output waits for a task manager that is out of reach.
+        """
         with self._lock:
-            if task.finish is None:
-                self._enqueue(task.task_id, task.time_after(time.monotonic()), action)
+            if task.finish is not None:
+                return
+            if isinstance(action, Output):
+                if self._output_bytes + len(action.chunks) > MAX_UNANSWERED_OUTPUT:
+                    raise TaskManagerUnavailable(
+                        f"{self._output_bytes:,} bytes of output wait for the task manager, which does not answer"
+                    )
+            elif len(self._unanswered) >= self._max_unanswered:
+                return
+            self._enqueue(task.task_id, task.time_after(time.monotonic()), action)
 
     def finish(self, task_id: int, finish: Finish) -> TrackedTask | None:
         """End a task and queue its end; the first end wins. None when no such task lives here."""
@@ -97,6 +116,11 @@ class Ledger:
     def get(self, task_id: int) -> TrackedTask | None:
         """Return the live task with this id, or None."""
         return self._live.get(task_id)
+
+    def knows(self, task_id: int) -> bool:
+        """Whether the task lives here, or lived here and something of it is not answered yet."""
+        with self._lock:
+            return task_id in self._live or any(operation.task_id == task_id for operation in self._unanswered)
 
     def live(self) -> list[TrackedTask]:
         """Return the live tasks, the oldest first."""
@@ -182,6 +206,8 @@ class Ledger:
         with self._lock:
             while self._unanswered and self._unanswered[0].sequence <= sequence:
                 dropped = self._unanswered.popleft()
+                if isinstance(dropped.action, Output):
+                    self._output_bytes -= len(dropped.action.chunks)
                 self._taken = max(self._taken - 1, 0)
         return dropped
 
@@ -190,6 +216,8 @@ class Ledger:
     def _enqueue(self, task_id: int, at: datetime, action: Action) -> None:
         if self._attached is None:
             return
+        if isinstance(action, Output):
+            self._output_bytes += len(action.chunks)
         if isinstance(action, Report | Output) and self._merged(task_id, at, action):
             return
         self._sequence += 1
@@ -204,7 +232,11 @@ class Ledger:
         if last.task_id != task_id or type(last.action) is not type(action):
             return False
         if isinstance(action, Output) and isinstance(last.action, Output):
+            if len(last.action.chunks) + len(action.chunks) > JOINED_OUTPUT:
+                return False
+            # `[1]` and `[2]` are `[1,2]`: two brackets give way to one comma.
             action = Output(last.action.chunks[:-1] + b"," + action.chunks[1:])
+            self._output_bytes -= 1
         self._unanswered[-1] = replace(last, at=at, action=action)
         return True
 
@@ -217,5 +249,5 @@ class Ledger:
         self._lock = threading.RLock()
         self._live.clear()
         self._unanswered.clear()
-        self._attached, self._taken = None, 0
+        self._attached, self._taken, self._output_bytes = None, 0, 0
         self._ids.worker_number = random.SystemRandom().randrange(WORKER_NUMBERS)

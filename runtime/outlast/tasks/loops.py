@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -47,10 +48,11 @@ class LoopThread:
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._mailbox: Mailbox | None = None
+        self._closing = False
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
-        """The loop, running; starts the thread when there is none."""
+        """The loop, running; starts the thread when there is none. Raises RuntimeError after ``close``."""
         return self._loop or self._start()
 
     def is_current(self) -> bool:
@@ -58,7 +60,7 @@ class LoopThread:
         return self._thread is threading.current_thread()
 
     def post(self, callback: Callable[..., object], *args: object) -> None:
-        """Have ``callback(*args)`` called on the loop soon; from any thread."""
+        """Have ``callback(*args)`` called on the loop soon; from any thread. Raises RuntimeError after ``close``."""
         if self._mailbox is None:
             self._start()
         assert self._mailbox is not None
@@ -67,16 +69,19 @@ class LoopThread:
     def close(self, timeout: float) -> None:
         """Stop the loop and wait up to ``timeout`` seconds for its thread; code that blocks it is left behind."""
         with self._lock:
+            self._closing = True
             thread, loop = self._thread, self._loop
-            self._thread = self._loop = self._mailbox = None
         if thread is None or loop is None:
             return
-        loop.call_soon_threadsafe(loop.stop)
+        with contextlib.suppress(RuntimeError):  # closed before
+            loop.call_soon_threadsafe(loop.stop)
         if thread is not threading.current_thread():
             thread.join(timeout)
 
     def _start(self) -> asyncio.AbstractEventLoop:
         with self._lock:
+            if self._closing:
+                raise RuntimeError(f"the loop {self.name} is closed")
             if self._loop is None:
                 started = threading.Event()
                 self._thread = threading.Thread(target=self._run, args=(started,), name=self.name, daemon=True)
@@ -95,7 +100,10 @@ class LoopThread:
         self._loop = loop
         loop.call_soon(started.set)
         try:
-            loop.run_forever()
+            while not self._closing:
+                # A handler's sys.exit() comes out here. It has ended the handler; the others go on.
+                with contextlib.suppress(SystemExit, KeyboardInterrupt):
+                    loop.run_forever()
         finally:
             _cancel_all(loop)
             loop.close()

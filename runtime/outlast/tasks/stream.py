@@ -15,7 +15,8 @@ from typing import TypeAlias
 
 import grpc.aio
 
-from outlast.core.errors import OutlastError, TaskManagerUnavailable
+from outlast.core.errors import ErrorCode, OutlastError, TaskManagerUnavailable
+from outlast.core.operation import Operation, Start
 from outlast.core.task import Task
 from outlast.tasks.acknowledgements import Acknowledgements
 from outlast.tasks.channel import bearer
@@ -214,7 +215,7 @@ class WorkerStream:
                 for result in response.results.results:
                     operation = self._ledger.answer(result.sequence)
                     if result.HasField("error") and operation is not None:
-                        self._refused(operation.task_id, from_status(result.error))
+                        self._refused(operation, from_status(result.error))
                 self._advance()
                 self._work.set()
             case "command":
@@ -238,8 +239,13 @@ class WorkerStream:
             self._told_outage = True
             self._log.warning("task manager is out of reach", address=self._address, reason=reason)
 
-    def _refused(self, task_id: int, error: OutlastError) -> None:
-        self._log.error("operation refused", taskId=str(task_id), code=error.code, reason=error.message)
+    def _refused(self, operation: Operation, error: OutlastError) -> None:
+        """An operation is refused for good; a task whose start is refused is nobody's, so its code is told to stop."""
+        self._log.error("operation refused", taskId=str(operation.task_id), code=error.code, reason=error.message)
+        if isinstance(operation.action, Start) or error.code is ErrorCode.LEASE_LOST:
+            task = self._ledger.get(operation.task_id)
+            if task is not None:
+                task.interrupt()
 
     def _commanded(self, command: pb.Command) -> None:
         match command.WhichOneof("command"):

@@ -26,6 +26,8 @@ def run_submitted(runtime: TaskRuntime, functions: Mapping[str, AsyncTask[..., A
 
 
 def _begin(runtime: TaskRuntime, functions: Mapping[str, AsyncTask[..., Any, Any]], task: Task) -> None:
+    if runtime.ledger.knows(task.task_id):
+        return  # offered a second time, after a break of the stream
     try:
         arguments = json.loads(task.input or b"{}")
         functions[task.task_type].begin(task.task_id, arguments.get("args", ()), arguments.get("kwargs", {}))

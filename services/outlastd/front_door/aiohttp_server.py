@@ -85,6 +85,8 @@ class AiohttpServer:
         if isinstance(response.body, bytes):
             return web.Response(status=response.status, headers=headers, body=response.body)
         try:
+            if raw.method == "HEAD":
+                return web.Response(status=response.status, headers=headers)
             return await self._send_chunks(raw, response, headers)
         finally:
             await response.body.aclose()

@@ -7,15 +7,11 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from outlast import headers as names
-from outlast.context import RequestContext
+from outlast.context import Invocation, RequestContext
 from outlast.core.errors import InvalidField
 from outlast.core.validation import MAX_ID, check_text
 from outlast.headers import is_forwardable_header
 from outlastd.front_door.request import Refusal, Request
-
-#: The keys of ``Invocation.credentials``.
-WORKLOAD_ACCESS_TOKEN = "workload_access_token"
-OAUTH2_CALLBACK_URL = "oauth2_callback_url"
 
 
 def request_id_of(request: Request) -> str:
@@ -29,22 +25,23 @@ def session_id_of(request: Request) -> str:
 
 
 def credentials_of(request: Request) -> Mapping[str, str]:
-    """Return what identity helpers ask for, by the keys above; what is not there is left out."""
-    found = request.headers
-    credentials = {
-        WORKLOAD_ACCESS_TOKEN: found.get(names.IDENTITY_TOKEN) or found.get(names.WORKLOAD_ACCESS_TOKEN),
-        OAUTH2_CALLBACK_URL: found.get(names.OAUTH2_CALLBACK_URL),
-    }
-    return {key: value for key, value in credentials.items() if value}
+    """Return the headers that identity helpers ask for; what is not there is left out."""
+    asked = (names.IDENTITY_TOKEN, names.WORKLOAD_ACCESS_TOKEN, names.OAUTH2_CALLBACK_URL)
+    return {name: value for name in asked if (value := request.headers.get(name))}
 
 
-def context_of(request: Request, session_id: str) -> RequestContext:
-    """Return what a handler gets as ``context``. Header names are in lower case, but for ``Authorization``."""
+def headers_of(request: Request) -> dict[str, str] | None:
+    """Return the headers that may reach agent code, in lower case but for ``Authorization``; None for none."""
     forwarded = {}
     for name, value in request.headers.items():
         if _forwardable(name):
             forwarded[_AS_SHOWN.get(lower := name.lower(), lower)] = value
-    return RequestContext(session_id or None, forwarded or None, request)
+    return forwarded or None
+
+
+def context_of(request: Request, invocation: Invocation) -> RequestContext:
+    """Return what a handler gets as ``context``."""
+    return RequestContext(invocation.session_id or None, invocation.request_headers, request)
 
 
 _AS_SHOWN = {names.AUTHORIZATION.lower(): names.AUTHORIZATION}

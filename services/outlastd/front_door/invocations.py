@@ -18,7 +18,7 @@ from outlast.tasks.item_stream import ItemStream
 from outlast.telemetry import lines
 from outlast.telemetry.log import Level
 from outlast.telemetry.tracing import InvocationSpan, invocation_span
-from outlastd.front_door.call_context import context_of, credentials_of, request_id_of, session_id_of
+from outlastd.front_door.call_context import context_of, credentials_of, headers_of, request_id_of, session_id_of
 from outlastd.front_door.debug_actions import Agent, DebugActions
 from outlastd.front_door.durability import Durability
 from outlastd.front_door.invocation_stream import InvocationStream
@@ -75,7 +75,9 @@ class Invocations:
         """Answer ``POST /invocations``."""
         request_id, session_id = request_id_of(request), session_id_of(request)
         span = invocation_span(request.headers, session_id=session_id, request_id=request_id)
-        invocation = Invocation(request_id, session_id, span.trace_context, credentials_of(request))
+        invocation = Invocation(
+            request_id, session_id, span.trace_context, credentials_of(request), headers_of(request)
+        )
         response: Response | None = None
         self._begin()
         try:
@@ -142,7 +144,7 @@ class Invocations:
             raise Refusal(503, error.message, headers=dict(RETRY_AFTER), code=str(error.code)) from None
         context = copy_context()
         context.run(_bind, invocation, span)
-        shown = context_of(request, invocation.session_id)
+        shown = context_of(request, invocation)
         try:
             return await self._entrypoints.run(self._entrypoint, payload, shown, context)
         except CallPoolFull as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -90,8 +91,7 @@ class FrontDoor:
     @property
     def address(self) -> str:
         """The URL that the front door answers at, as this machine reaches it."""
-        host, port = self._addresses[0]
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        return f"http://{_address(*self._addresses[0])}"
 
     async def start(self, host: str, port: int, *, search: bool = False) -> None:
         """Begin to serve. ``search``: where the port is taken, take the next free one, up to 20 on.
@@ -101,7 +101,8 @@ class FrontDoor:
         """
         # Off this loop: it waits for a thread to start.
         await asyncio.to_thread(lambda: self._runtime.agent_loop.loop)
-        for candidate in range(port, port + (SEARCH if search and port else 0) + 1):
+        last = min(port + SEARCH, 65_535) if search and port else port
+        for candidate in range(port, last + 1):
             try:
                 self._addresses = await self._server.listen(host, candidate)
                 break
@@ -123,14 +124,20 @@ class FrontDoor:
 
 
 def _refused(host: str, port: int, error: Exception) -> StartRefused:
-    address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    match getattr(error, "errno", None):
+    match code := getattr(error, "errno", None):
         case errno.EADDRINUSE:
             why = "the port is taken by another program"
         case errno.EACCES:
             why = "this user may not have that port"
-        case _:
+        case int() if code > 0:
+            why = os.strerror(code)
+        case _:  # the resolver's errors have numbers of their own
             why = getattr(error, "strerror", None) or str(error)
     return StartRefused(
-        f"the front door cannot listen on {address}: {why}; choose another address with OUTLAST_HOST and OUTLAST_PORT"
+        f"the front door cannot listen on {_address(host, port)}: {why}; "
+        "choose another address with OUTLAST_HOST and OUTLAST_PORT"
     )
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from outlast.settings import DEFAULT_TASK_MANAGER_LISTEN, Settings
 from outlast.telemetry import tracing
+from outlast.telemetry.libraries import quiet_libraries
+from outlast.telemetry.libraries import quiet_libraries
 from outlast.telemetry.log import configure, get_logger
 from outlastd.launch.loop import run_services
 from outlastd.launch.places import make_folder
@@ -46,6 +48,7 @@ async def _serve(settings: Settings) -> None:
 def set_up_telemetry(settings: Settings, stack: AsyncExitStack) -> None:
     """Set up log lines and spans; ``stack`` exports the last spans when it is left."""
     configure(level=settings.log_level, logger_name=settings.logger_name)
+    quiet_libraries()
     if tracing.set_up(settings.agent):
         stack.push_async_callback(asyncio.to_thread, tracing.shutdown, SPANS_GRACE)
 

@@ -56,7 +56,7 @@ async def handler(payload: dict[str, Any]) -> Any:
     if payload.get("open"):
         gate.set()
         return "open"
-    kinds = {"coroutine": coroutine, "function": function, "obedient": obedient, "endless": endless}
+    kinds: dict[str, Any] = {"coroutine": coroutine, "function": function, "obedient": obedient, "endless": endless}
     kind = payload.get("start")
     if kind == "by_hand":
         return {"taskId": str(start_by_hand())}

@@ -231,7 +231,8 @@ async def test_the_context_has_session_headers_and_request(agent: Agent, open_do
     assert "cookie" not in context.request_headers
     assert context.request.headers["cookie"] == "no"
     assert (invocation.request_id, invocation.session_id) == ("r-1", "s-1")
-    assert invocation.credentials == {"workload_access_token": "w"}
+    assert invocation.credentials == {"WorkloadAccessToken": "w"}
+    assert invocation.request_headers == context.request_headers
     assert invocation.trace_context.traceparent.startswith("00-0af7651916cd43dd8448eb211c80319c")
 
 

@@ -45,7 +45,7 @@ async def client(agent: Agent, tmp_path: Path) -> AsyncIterator[Client]:
 
 
 async def test_a_task_is_on_record_when_its_invocation_is_answered(agent: Agent, client: Client) -> None:
-    """What the answer's header names can be looked up at once, watched, waited for, and not canceled once it is over."""
+    """What the header names can be looked up at once, watched, waited for, and not canceled once it is over."""
 
     async def handler(payload: Any) -> str:
         return agent.ledger.start(Start("work", session_id="s-1")).name

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from outlast.context import current_invocation
 from outlast.core.operation import Start
 from outlast.tasks.item_stream import AHEAD
 from outlastd.front_door.invocations import InvocationRules
@@ -26,6 +27,43 @@ def _failing(payload: Any) -> Iterator[Any]:
 async def _async_failing(payload: Any) -> AsyncIterator[Any]:
     yield 1
     raise RuntimeError("broke")
+
+
+def _many(payload: Any) -> Iterator[Any]:
+    for number in range(500):
+        yield [number, current_invocation.get() is not None]
+
+
+async def _async_many(payload: Any) -> AsyncIterator[Any]:
+    for item in _many(payload):
+        yield item
+
+
+async def _returns_many(payload: Any) -> Any:
+    return _many(payload)
+
+
+@pytest.mark.parametrize("handler", [_many, _async_many, _returns_many, lambda payload: _async_many(payload)])
+async def test_items_keep_their_order_and_their_context(agent: Agent, open_door: Open, handler: Any) -> None:
+    """A stream longer than what may be ahead arrives whole, made in the invocation's context from first to last."""
+    agent.entrypoint_handler = handler
+    client = await open_door()
+
+    events = (await client.invoke()).body.split(b"\n\n")
+
+    assert events == [b"data: [%d, true]" % number for number in range(500)] + [b""]
+
+
+async def test_a_stream_reaches_a_client_of_http_1_0(agent: Agent, open_door: Open, connect: Connect) -> None:
+    """Without chunks in the protocol the end of the connection is the end of the stream."""
+    agent.entrypoint_handler = _failing
+    client = await open_door()
+    connection = await connect(client, b"POST /invocations HTTP/1.0\r\nContent-Length: 2\r\n\r\n{}")
+
+    async with asyncio.timeout(10):
+        read = await connection.reader.read()
+
+    assert b"\r\n\r\ndata: 1\n\ndata: {" in read
 
 
 @pytest.mark.parametrize(("handler", "kind"), [(_failing, "sync"), (_async_failing, "async")])

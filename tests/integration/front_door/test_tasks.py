@@ -198,6 +198,17 @@ async def test_events_are_server_sent_and_numbered(agent: Agent, open_door: Open
     ]
 
 
+async def test_head_of_events_has_no_body(agent: Agent, open_door: Open) -> None:
+    """HEAD answers the headers of a stream at once."""
+    agent.tasks.add(7)
+    agent.tasks.hold_watch.clear()
+    client = await open_door()
+
+    answer = await client.ask("HEAD", "/tasks/7/events")
+
+    assert (answer.status, answer.body) == (200, b"")
+
+
 async def test_events_resume_where_they_were_left(agent: Agent, open_door: Open) -> None:
     """Last-Event-ID, which wins, and ?after= leave out what was seen; after the terminal event there is nothing."""
     _events(agent, terminal=True)

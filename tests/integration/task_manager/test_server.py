@@ -12,6 +12,7 @@ from pathlib import Path
 import grpc
 import grpc.aio
 import pytest
+import trustme
 from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc  # type: ignore[import-untyped]
 
@@ -148,15 +149,13 @@ async def test_the_unix_socket_needs_no_token(serve: Serve, socket_path: Path) -
 async def test_tls_is_served(serve: Serve, tmp_path: Path) -> None:
     """With a certificate and its key the port speaks TLS and nothing else; one without the other is refused."""
     cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    command += ["-keyout", str(key), "-out", str(cert), "-days", "2", "-subj", "/CN=localhost"]
-    process = await asyncio.create_subprocess_exec(
-        *command, "-addext", "subjectAltName=DNS:localhost", stderr=asyncio.subprocess.DEVNULL
-    )
-    assert await process.wait() == 0
+    authority = trustme.CA()
+    issued = authority.issue_cert("localhost")
+    issued.cert_chain_pems[0].write_to_path(cert)
+    issued.private_key_pem.write_to_path(key)
     access = Access(tls_cert=str(cert), tls_key=str(key))
     bound = await serve(access=access)
-    credentials = grpc.ssl_channel_credentials(await asyncio.to_thread(cert.read_bytes))
+    credentials = grpc.ssl_channel_credentials(authority.cert_pem.bytes())
     address = bound.public.replace("127.0.0.1", "localhost")
     async with grpc.aio.secure_channel(address, credentials) as channel:
         await TaskServiceStub(channel).ListTasks(ListTasksRequest())

@@ -132,6 +132,24 @@ def test_output_that_nobody_has_taken_is_joined() -> None:
     assert (json.loads(taken.chunks), json.loads(later.chunks)) == ([0, 1, 2], [3])
 
 
+def test_output_is_bounded_and_progress_gives_way() -> None:
+    """With the manager out of reach memory stays bounded: emit raises and progress is left out, until an answer."""
+    ledger = attached(max_unanswered=1)
+    task = ledger.start(Start("work"))
+    ledger.record(task, Report(Progress(0.5, "", task.started_at)))
+    chunk = Output(b"[" + b"1" * (1 << 20) + b"]")
+    for _ in range(15):
+        ledger.record(task, chunk)
+
+    with pytest.raises(TaskManagerUnavailable, match="output wait"):
+        ledger.record(task, chunk)
+    assert sequences(ledger) == list(range(1, 17))
+
+    ledger.answer(16)
+    ledger.record(task, chunk)
+    assert sequences(ledger) == [17]
+
+
 def test_busy_is_told_when_the_first_starts_and_the_last_ends() -> None:
     """Ping hears of the flips, not of every task."""
     ledger, told = attached(), list[bool]()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -72,6 +73,29 @@ def test_close_lets_what_is_left_unwind(loop_thread: LoopThread) -> None:
     loop_thread.close(5.0)
 
     assert unwound.is_set()
+
+
+def test_an_exit_ends_the_handler_and_not_the_loop(loop_thread: LoopThread) -> None:
+    """``sys.exit()`` in a coroutine is its own end: what comes after it on the loop still runs."""
+
+    async def leave() -> None:
+        sys.exit(3)
+
+    left = asyncio.run_coroutine_threadsafe(leave(), loop_thread.loop)
+    with pytest.raises(SystemExit):
+        left.result(5.0)
+
+    assert asyncio.run_coroutine_threadsafe(thread_name(), loop_thread.loop).result(5.0) == "test-loop"
+
+
+def test_a_closed_loop_takes_nothing(loop_thread: LoopThread) -> None:
+    """After close nothing starts the thread again."""
+    loop_thread.post(lambda: None)
+    loop_thread.close(5.0)
+
+    with pytest.raises(RuntimeError, match="closed"):
+        loop_thread.post(lambda: None)
+    assert "test-loop" not in [thread.name for thread in threading.enumerate()]
 
 
 async def thread_name() -> str:
