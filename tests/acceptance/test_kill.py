@@ -10,6 +10,7 @@ import pytest
 
 from .agent_process import Agent
 from .conftest import Launcher
+from .log_lines import ended, wait_for
 
 
 def invoke_and_kill(agent: Agent, delay: float | None) -> list[str]:
@@ -51,6 +52,7 @@ def kill_and_restart(launch: Launcher, rounds: int, delays: random.Random | None
             task = agent.task(task_id)
             assert task["taskType"] in ("coroutine", "function", "by_hand")
             assert (task["state"], task["stateReason"]) == ("FAILED", "WORKER_LOST"), task
+            wait_for(agent, ended(task["taskType"], task_id, "lost"))
         spoken_of += new
     assert len(set(spoken_of)) == len(spoken_of)
     return len(spoken_of)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import shlex
+import shutil
 import socket
 import subprocess
 import sys
@@ -59,13 +60,29 @@ def test_the_store_cannot_be_made(launch: Launcher, tmp_path: Path) -> None:
     assert str(path) in refusal(launch.agent("gate.py", OUTLAST_STORE=f"sqlite:///{path}"))
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_the_store_is_not_writable(launch: Launcher, tmp_path: Path) -> None:
-    """A folder without write permission: the line names the store."""
+def obeying_modes() -> list[str]:
+    """Return the command under which even root obeys the modes of files."""
+    return ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+
+
+@pytest.mark.skipif(os.geteuid() == 0 and not shutil.which("setpriv"), reason="root may write everywhere")
+@pytest.mark.parametrize("mode", [0o500, 0o000])
+def test_the_store_is_not_writable(launch: Launcher, tmp_path: Path, mode: int) -> None:
+    """A folder that may not be written, or not even be entered: the line names the store."""
     folder = tmp_path / "closed"
-    folder.mkdir(mode=0o500)
+    folder.mkdir(mode)
     path = folder / "tasks.db"
-    assert str(folder) in refusal(launch.agent("gate.py", OUTLAST_STORE=f"sqlite:///{path}"))
+    agent = launch.agent("gate.py", under=obeying_modes(), OUTLAST_STORE=f"sqlite:///{path}")
+    assert str(path) in refusal(agent)
+
+
+@pytest.mark.skipif(os.geteuid() == 0 and not shutil.which("setpriv"), reason="root may write everywhere")
+def test_a_store_file_that_is_not_writable(launch: Launcher, tmp_path: Path) -> None:
+    """A file that may only be read is no store: the line names it."""
+    path = tmp_path / "tasks.db"
+    launch.ready("gate.py").stop()
+    path.chmod(0o400)
+    assert str(path) in refusal(launch.agent("gate.py", under=obeying_modes()))
 
 
 @pytest.mark.parametrize("content", [b"this is no database at all\n" * 400, b"SQLite format 3\x00" + b"\xff" * 8192])

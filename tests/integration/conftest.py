@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import pytest
 from blockbuster import blockbuster_ctx
 
+import outlast.telemetry.output  # noqa: F401 (structlog: as outlastd.launch does, before any loop runs)
+
 
 @pytest.fixture(autouse=True)
 def _no_blocking_call_on_the_loop() -> Iterator[None]:

@@ -6,9 +6,7 @@ import json
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
-from google.protobuf.json_format import MessageToDict
 from google.protobuf.timestamp_pb2 import Timestamp
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -19,9 +17,8 @@ from outlast.cli.printing import one_line, plain, print_json
 from outlast.core.state import TaskState
 from outlast.v1 import task_pb2
 from outlast.wire.errors import task_error_from_status
+from outlast.wire.json_text import task_text
 
-#: Fields that are JSON text in the proto, and the JSON value itself for people and programs.
-_JSON_FIELDS = ("result", "input", "metadata")
 #: Columns where the output is no terminal: a table that is searched must not be cut off.
 _WIDE = 220
 
@@ -83,20 +80,12 @@ def print_task(task: task_pb2.Task) -> None:
 
 def print_tasks_as_json(tasks: Sequence[task_pb2.Task]) -> None:
     """Print ``{"tasks": [...]}``."""
-    print_json({"tasks": [_as_json(task) for task in tasks]})
+    print_json({"tasks": [json.loads(task_text(task)) for task in tasks]})
 
 
 def print_task_as_json(task: task_pb2.Task) -> None:
     """Print the task as JSON."""
-    print_json(_as_json(task))
-
-
-def _as_json(task: task_pb2.Task) -> dict[str, Any]:
-    document: dict[str, Any] = MessageToDict(task)
-    for field in _JSON_FIELDS:
-        if field in document:
-            document[field] = json.loads(document[field])
-    return document
+    print_json(json.loads(task_text(task)))
 
 
 def _console() -> Console:

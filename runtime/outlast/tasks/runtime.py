@@ -105,6 +105,11 @@ class TaskRuntime:
         )
         return self.ledger.start(start, on_cancel=on_cancel, task_id=task_id)
 
+    def start_loops(self) -> None:
+        """Start both loops now. Waits for their threads, which the services' loop must not do with its first task."""
+        for loop_thread in (self.agent_loop, self.tasks_loop):
+            _ = loop_thread.loop
+
     def home_of_this_thread(self) -> LoopThread | None:
         """Return the loop of ours that the calling code runs on, or None."""
         if self.agent_loop.is_current():

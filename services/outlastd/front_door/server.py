@@ -16,7 +16,6 @@ from outlast.ping import PingBoard
 from outlast.tasks.call_pool import CallPool
 from outlast.tasks.entrypoints import Entrypoints, Watermarked
 from outlast.tasks.loops import LoopThread
-from outlast.telemetry import output as _output  # noqa: F401 (else the first line loads it, on the loop)
 from outlastd.front_door.access import Access
 from outlastd.front_door.aiohttp_server import IO_TIMEOUT, AiohttpServer
 from outlastd.front_door.debug_actions import Agent, DebugActions

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from copy import copy
 from typing import TypeAlias
 
 import grpc.aio
 from google.protobuf.duration_pb2 import Duration
 
 from outlast.tasks.channel import bearer
+from outlast.telemetry.propagation import metadata_for, trace_context_from
 from outlast.v1 import task_pb2
 from outlast.v1 import task_service_pb2 as pb
 from outlast.v1.task_service_pb2_grpc import TaskServiceStub
@@ -27,6 +29,12 @@ class TaskClient:
     def __init__(self, channel: grpc.aio.Channel, token: str = "") -> None:
         self._stub = TaskServiceStub(channel)
         self._metadata = bearer(token)
+
+    def on_behalf_of(self, headers: Mapping[str, str]) -> TaskClient:
+        """Return this client, with the trace context of a request's headers in the metadata of its calls."""
+        client = copy(self)
+        client._metadata = (*self._metadata, *metadata_for(trace_context_from(headers)))
+        return client
 
     async def get(self, name: str, *, basic: bool = False) -> task_pb2.Task:
         """Return a task; ``basic`` leaves its result, input and metadata out."""

@@ -9,9 +9,9 @@ import grpc.aio
 
 from outlast.telemetry.log import get_logger
 from outlast.v1 import task_service_pb2 as pb
+from outlast.wire.json_text import event_text
 from outlastd.front_door.sse import KEEPALIVE, sse_event
 from outlastd.front_door.task_client import Watch
-from outlastd.front_door.task_json import event_text
 
 #: Said when the task manager breaks the watch off: whoever comes back with the last id misses nothing (promise 3).
 _BROKEN_OFF = b": the task manager broke off; ask again with Last-Event-ID\n\n"

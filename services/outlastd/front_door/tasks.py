@@ -8,6 +8,7 @@ import grpc.aio
 
 from outlast.core.state import TERMINAL, TaskState
 from outlast.v1 import task_pb2
+from outlast.wire.json_text import page_text, task_text
 from outlastd.front_door.access import Access, Scope, no_such_task, task_name
 from outlastd.front_door.errors import refusal_of
 from outlastd.front_door.request import Refusal, Request
@@ -16,7 +17,6 @@ from outlastd.front_door.router import Router
 from outlastd.front_door.sse import KEEPALIVE_SECONDS
 from outlastd.front_door.task_client import MAX_WAIT, TaskClient
 from outlastd.front_door.task_events import TaskEvents
-from outlastd.front_door.task_json import page_text, task_text
 
 _MAX_GENERATION = (1 << 63) - 1
 
@@ -46,7 +46,7 @@ class Tasks:
                 return _json('{"tasks": []}')
             session_id = scope.session_id
         try:
-            page = await self._client.list(
+            page = await self._asking(request).list(
                 agent=scope.agent,
                 session_id=session_id,
                 states=_states(request.query.get("state", [])),
@@ -65,7 +65,7 @@ class Tasks:
         """Ask a task to stop, and answer it as it stands then."""
         task = await self._look_up(request, task_id)
         try:
-            return _json(task_text(await self._client.cancel(task.name)))
+            return _json(task_text(await self._asking(request).cancel(task.name)))
         except grpc.aio.AioRpcError as error:
             raise refusal_of(error) from None
 
@@ -74,7 +74,7 @@ class Tasks:
         seconds = _seconds(request, "timeout")
         task = await self._look_up(request, task_id)
         try:
-            return _json(task_text(await self._client.wait(task.name, seconds)))
+            return _json(task_text(await self._asking(request).wait(task.name, seconds)))
         except grpc.aio.AioRpcError as error:
             raise refusal_of(error) from None
 
@@ -85,13 +85,16 @@ class Tasks:
         if after >= task.generation and TaskState(task.state) in TERMINAL:
             # An EventSource comes back when a stream ends; this is how it is told that there is nothing more.
             return Response(204, b"")
-        body = TaskEvents(self._client.watch(task.name, after), self._keepalive)
+        body = TaskEvents(self._asking(request).watch(task.name, after), self._keepalive)
         return Response(200, body, EVENT_STREAM, {"Cache-Control": "no-cache"})
+
+    def _asking(self, request: Request) -> TaskClient:
+        return self._client.on_behalf_of(request.headers)
 
     async def _look_up(self, request: Request, task_id: str, *, basic: bool = True) -> task_pb2.Task:
         scope: Scope = self._access.scope_of(request)
         try:
-            task = await self._client.get(task_name(task_id), basic=basic)
+            task = await self._asking(request).get(task_name(task_id), basic=basic)
         except grpc.aio.AioRpcError as error:
             raise refusal_of(error) from None
         if not scope.covers(task):

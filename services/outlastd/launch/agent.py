@@ -42,6 +42,7 @@ async def _serve(app: App, settings: Settings) -> None:
     async with AsyncExitStack() as stack:
         set_up_telemetry(settings, stack)
         _set_up_runtime(app, settings)
+        await asyncio.to_thread(app.runtime.start_loops)
         connection = await connect_worker(app, settings, stack)
         front_door = _make_front_door(app, settings, connection)
         wanted = DEFAULT_PORT if settings.port is None else settings.port

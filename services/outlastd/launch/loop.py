@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import outlast.telemetry.output  # noqa: F401 (structlog: loaded now, not with the first line on the loop)
 from outlast.core.errors import StartRefused
 
 

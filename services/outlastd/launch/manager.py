@@ -9,7 +9,6 @@ from pathlib import Path
 from outlast.settings import DEFAULT_TASK_MANAGER_LISTEN, Settings
 from outlast.telemetry import tracing
 from outlast.telemetry.libraries import quiet_libraries
-from outlast.telemetry.libraries import quiet_libraries
 from outlast.telemetry.log import configure, get_logger
 from outlastd.launch.loop import run_services
 from outlastd.launch.places import make_folder

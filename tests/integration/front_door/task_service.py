@@ -32,6 +32,8 @@ class ScriptedTaskService(TaskServiceServicer):
         self.hold_watch.set()
         self.watch_ended = asyncio.Event()
         self.asked: list[Any] = []
+        #: The metadata that came with each of them.
+        self.metadata: list[dict[str, str | bytes]] = []
 
     def add(self, task_id: int, **fields: Any) -> task_pb2.Task:
         """Have a task; it is the agent's unless ``fields`` say otherwise."""
@@ -42,6 +44,7 @@ class ScriptedTaskService(TaskServiceServicer):
 
     async def _look_up(self, request: Any, context: Context) -> task_pb2.Task:
         self.asked.append(request)
+        self.metadata.append(dict(context.invocation_metadata() or ()))
         if isinstance(self.failure, grpc.StatusCode):
             await context.abort(self.failure, "so the script says")
         error = self.failure or (None if request.name in self.tasks else TaskNotFound(request.name))

@@ -261,3 +261,15 @@ async def test_stopping_ends_watches_without_waiting(agent: Agent, open_door: Op
             await client.door.stop(grace=60)
         with pytest.raises(aiohttp.ClientPayloadError):
             await response.content.read()
+
+
+async def test_the_trace_goes_on_to_the_task_manager(agent: Agent, open_door: Open) -> None:
+    """The W3C context of the request is in the metadata of the calls that it leads to; a broken one is not."""
+    agent.tasks.add(7)
+    client = await open_door()
+    traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+    await client.get("/tasks/7", headers={"traceparent": traceparent})
+    await client.get("/tasks/7", headers={"traceparent": "00-nonsense"})
+
+    assert [metadata.get("traceparent") for metadata in agent.tasks.metadata] == [traceparent, None]

@@ -1,4 +1,4 @@
-"""Tasks as HTTP shows them: the proto's JSON mapping, but user JSON is the value itself and not text in a string."""
+"""Tasks as HTTP and the command line show them: the proto's JSON mapping, but user JSON is the value itself."""
 
 from __future__ import annotations
 
