@@ -7,6 +7,8 @@ import re
 import socket
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -93,13 +95,32 @@ def test_the_command_line_asks_a_task_manager(launch: Launcher) -> None:
     assert (got["name"], got["state"]) == (f"tasks/{task_id}", "COMPLETED")
 
 
+def buf_curl(task_manager: str, method: str, request: object) -> Any:
+    """Call a method of TaskService with `buf curl`, which learns what there is by reflection."""
+    buf = str(Path(sys.executable).with_name("buf"))
+    url = f"http://{task_manager}/outlast.v1.TaskService/{method}"
+    command = [buf, "curl", "--protocol", "grpc", "--http2-prior-knowledge", "-d", json.dumps(request), url]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
 def test_a_grpc_client_without_proto_files(launch: Launcher) -> None:
     """`buf curl` lists the tasks by reflection, as any client that speaks it can."""
     agent = launch.ready("gate.py")
     [task_id] = agent.invoke({"start": "coroutine"}).task_ids
-    url = f"http://{agent.ready()['taskManager']}/outlast.v1.TaskService/ListTasks"
-    buf = [sys.executable.rpartition("/")[0] + "/buf", "curl", "--protocol", "grpc", "--http2-prior-knowledge"]
-    done = subprocess.run([*buf, "-d", "{}", url], check=True, capture_output=True, text=True)
-    [task] = json.loads(done.stdout)["tasks"]
+    [task] = buf_curl(agent.ready()["taskManager"], "ListTasks", {})["tasks"]
     assert (task["taskId"], task["taskType"], task["state"]) == (task_id, "coroutine", "WORKING")
     agent.invoke({"open": True})
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["embedded", "apart"])
+def test_a_task_submitted_over_grpc(launch: Launcher, apart: bool) -> None:
+    """An agent that knows the task type runs it, and its result is there to be fetched."""
+    manager = launch.task_manager().ready()["address"] if apart else ""
+    agent = launch.ready("counter.py", **({"OUTLAST_TASK_MANAGER": manager} if apart else {}))
+    manager = agent.ready()["taskManager"]
+    submitted = {"agent": "counter", "taskType": "count", "input": json.dumps({"args": [7], "kwargs": {}})}
+    created = buf_curl(manager, "CreateTask", submitted)
+    assert created["state"] == "SUBMITTED"
+    ended = buf_curl(manager, "WaitTask", {"name": created["name"], "timeout": "30s"})
+    assert (ended["state"], ended["result"]) == ("COMPLETED", "7")
+    assert agent.task(created["taskId"])["result"] == 7

@@ -269,7 +269,7 @@ async def test_the_trace_goes_on_to_the_task_manager(agent: Agent, open_door: Op
     client = await open_door()
     traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
-    await client.get("/tasks/7", headers={"traceparent": traceparent})
-    await client.get("/tasks/7", headers={"traceparent": "00-nonsense"})
+    await client.get("/tasks/7", traceparent=traceparent)
+    await client.get("/tasks/7", traceparent="00-nonsense")
 
     assert [metadata.get("traceparent") for metadata in agent.tasks.metadata] == [traceparent, None]
