@@ -19,7 +19,7 @@ help: ## Print this help
 
 .PHONY: run
 run: .venv/.run ## Start an example agent on http://127.0.0.1:8080
-	@exec $(BIN)/outlast run examples/manual_thread.py
+	@exec $(BIN)/outlast run --host 127.0.0.1 examples/manual_thread.py
 
 .PHONY: test
 test: .venv/.dev ## Run the tests (under 10 minutes)

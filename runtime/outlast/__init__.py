@@ -2,12 +2,42 @@
 
 from __future__ import annotations
 
-from outlast.app import App
-from outlast.context import RequestContext
-from outlast.ping import PingStatus
-from outlast.tasks.current import CurrentTask, current_task
-from outlast.tasks.handle import TaskHandle
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from outlast.app import App
+    from outlast.context import RequestContext
+    from outlast.ping import PingStatus
+    from outlast.tasks.current import CurrentTask, current_task
+    from outlast.tasks.handle import TaskHandle
 
 __version__ = "0.1.0"
 
 __all__ = ["App", "CurrentTask", "PingStatus", "RequestContext", "TaskHandle", "current_task"]
+
+#: Where the public names live. They are loaded with their first use: asyncio, which most of them need, takes longer to
+#: load than all of ours, and whoever asks for the version or the command line's help needs none of it.
+_HOMES = {
+    "App": "outlast.app",
+    "CurrentTask": "outlast.tasks.current",
+    "PingStatus": "outlast.ping",
+    "RequestContext": "outlast.context",
+    "TaskHandle": "outlast.tasks.handle",
+    "current_task": "outlast.tasks.current",
+}
+
+
+if not TYPE_CHECKING:  # type checkers are to know a wrong name when they see one
+
+    def __getattr__(name: str) -> object:
+        """Load a public name on its first use (PEP 562)."""
+        if name not in _HOMES:
+            raise AttributeError(f"module 'outlast' has no attribute {name!r}")
+        value = getattr(import_module(_HOMES[name]), name)
+        globals()[name] = value
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Any, NamedTuple, Protocol
 
 from outlast.tasks.call_pool import CallPool
-from outlast.tasks.entrypoints import Kind, kind_of
+from outlast.tasks.handler import Kind, kind_of
 from outlast.telemetry import lines
 
 #: Seconds that a custom handler has before the automatic status answers in its place.

@@ -9,67 +9,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import inspect
 import time
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from collections.abc import AsyncGenerator, Coroutine, Generator
 from contextvars import Context, copy_context
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any, Generic, Protocol, TypeVar
 
 from outlast.context import RequestContext
 from outlast.tasks.call_pool import CallPool
+from outlast.tasks.handler import Entrypoint, Kind
 from outlast.tasks.item_stream import AsyncSource, ItemStream, Source, SyncSource
 from outlast.tasks.loops import LoopThread, Mailbox
 
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
-
-
-class Kind(Enum):
-    """How a function is run."""
-
-    CALL = "def"
-    GENERATOR = "def with yield"
-    ASYNC = "async def"
-    ASYNC_GENERATOR = "async def with yield"
-
-
-def kind_of(function: Callable[..., object]) -> Kind:
-    """Return how a function is run; partials, bound methods and objects with a ``__call__`` are looked through."""
-    while isinstance(function, functools.partial):
-        function = function.func
-    for candidate in (function, type(function).__call__):
-        if inspect.iscoroutinefunction(candidate):
-            return Kind.ASYNC
-        if inspect.isasyncgenfunction(candidate):
-            return Kind.ASYNC_GENERATOR
-        if inspect.isgeneratorfunction(candidate):
-            return Kind.GENERATOR
-    return Kind.CALL
-
-
-def takes_context(handler: Callable[..., object]) -> bool:
-    """Tell whether the handler's second parameter is named ``context`` (contract section 4.1)."""
-    try:
-        names = list(inspect.signature(handler).parameters)
-    except (TypeError, ValueError):  # a callable that has no signature to show
-        return False
-    return len(names) >= 2 and names[1] == "context"
-
-
-@dataclass(frozen=True, slots=True)
-class Entrypoint:
-    """A handler and what has to be known of it; made once, not for each request."""
-
-    handler: Callable[..., Any]
-    kind: Kind
-    takes_context: bool
-
-    @classmethod
-    def of(cls, handler: Callable[..., Any]) -> Entrypoint:
-        """Look at ``handler``."""
-        return cls(handler, kind_of(handler), takes_context(handler))
 
 
 class Renderer(Protocol[R_co]):

@@ -7,7 +7,6 @@ loop. With no task manager attached (unit tests, scripts, notebooks) it tracks a
 from __future__ import annotations
 
 import os
-import random
 import threading
 import time
 from collections import deque
@@ -38,7 +37,7 @@ class Ledger:
         # Re-entrant: a finaliser that the garbage collector runs may finish a task while this thread holds the lock.
         self._lock = threading.RLock()
         self._live: dict[int, TrackedTask] = {}
-        self._ids = TaskIdSequence(random.SystemRandom().randrange(WORKER_NUMBERS))
+        self._ids = TaskIdSequence(_any_number())
         self._max_unanswered = max_unanswered
         self._sequence = 0
         self._unanswered: deque[Operation] = deque()
@@ -250,4 +249,9 @@ class Ledger:
         self._live.clear()
         self._unanswered.clear()
         self._attached, self._taken, self._output_bytes = None, 0, 0
-        self._ids.worker_number = random.SystemRandom().randrange(WORKER_NUMBERS)
+        self._ids.worker_number = _any_number()
+
+
+def _any_number() -> int:
+    """Return a worker number to use until the task manager gives one."""
+    return int.from_bytes(os.urandom(2)) % WORKER_NUMBERS

@@ -7,7 +7,6 @@ its parent id is then ``root_parent_id(trace_id)``, a hash of the trace id that 
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
@@ -60,6 +59,8 @@ def parse_traceparent(text: str) -> Traceparent | None:
 
 def root_parent_id(trace_id: int) -> int:
     """Return the parent id that says "no parent" in this trace."""
+    import hashlib  # only with tracing on, and dear to load
+
     return int.from_bytes(hashlib.sha256(trace_id.to_bytes(16, "big")).digest()[:8], "big") or 1
 
 

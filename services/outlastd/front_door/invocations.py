@@ -13,7 +13,8 @@ from outlast.core.errors import TaskManagerUnavailable
 from outlast.headers import TASK_COUNT, TASK_IDS
 from outlast.ping import PingBoard
 from outlast.tasks.call_pool import CallPoolFull
-from outlast.tasks.entrypoints import Entrypoint, Entrypoints, Outcome
+from outlast.tasks.entrypoints import Entrypoints, Outcome
+from outlast.tasks.handler import Entrypoint
 from outlast.tasks.item_stream import ItemStream
 from outlast.telemetry import lines
 from outlast.telemetry.log import Level

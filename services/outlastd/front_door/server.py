@@ -89,8 +89,14 @@ class FrontDoor:
 
     @property
     def address(self) -> str:
-        """The URL that the front door answers at, as this machine reaches it."""
+        """The URL of where the front door listens."""
         return f"http://{_address(*self._addresses[0])}"
+
+    @property
+    def local_address(self) -> str:
+        """The URL that this machine reaches the front door by, also where it answers at every address."""
+        host, port = self._addresses[0]
+        return f"http://{_address({'0.0.0.0': '127.0.0.1', '::': '::1'}.get(host, host), port)}"
 
     async def start(self, host: str, port: int, *, search: bool = False) -> None:
         """Begin to serve. ``search``: where the port is taken, take the next free one, up to 20 on.

@@ -50,7 +50,13 @@ async def _serve(app: App, settings: Settings) -> None:
         stop.install()
         if wanted not in (0, front_door.port):
             log.warning("port is taken, another is used", wanted=wanted, used=front_door.port)
-        log.info("agent is ready", address=front_door.address, agent=settings.agent, **connection.shown)
+        log.info(
+            "agent is ready",
+            address=front_door.address,
+            agent=settings.agent,
+            **connection.shown,
+            tryIt=f"curl -i -X POST {front_door.local_address}/invocations -d '{{}}'",
+        )
         grace = await stop.wait()
         deadline = loop.time() + grace
         log.info("agent is stopping", seconds=grace)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from outlast.tasks.entrypoints import Entrypoint, Kind, kind_of, takes_context
+from outlast.tasks.handler import Entrypoint, Kind, kind_of, takes_context
 
 
 def _call(payload: Any, context: Any) -> Any: ...

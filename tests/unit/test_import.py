@@ -1,0 +1,54 @@
+"""What `import outlast` gives and what it costs."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+
+import pytest
+
+import outlast
+
+HEAVY = {"aiohttp", "google.protobuf", "grpc", "opentelemetry", "orjson", "pydantic", "structlog", "uvloop"}
+
+
+def run(program: str) -> str:
+    """Run a program in a Python of its own; return what it prints."""
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+
+
+def test_the_public_names_are_there() -> None:
+    """Every name in `__all__` is loaded on its first use, is listed, and no other name is."""
+    assert all(getattr(outlast, name).__name__ == name for name in outlast.__all__)
+    assert set(outlast.__all__) <= set(dir(outlast))
+    with pytest.raises(AttributeError, match="no attribute 'Nonsense'"):
+        _ = outlast.Nonsense  # type: ignore[attr-defined]
+
+
+def test_an_app_loads_nothing_heavy() -> None:
+    """Neither the package nor an App with tasks loads gRPC, HTTP, logging or settings libraries."""
+    loaded = run(
+        "import json, sys\n"
+        "from outlast import App, current_task\n"
+        "app = App()\n"
+        "task = app.async_task(lambda: 1, name='one')\n"
+        "task()\n"
+        "print(json.dumps(sorted(sys.modules)))"
+    )
+
+    assert not HEAVY & set(json.loads(loaded))
+
+
+def test_the_import_is_quick() -> None:
+    """The package alone loads in a fraction of asyncio's time, and an App in less than twice as long again."""
+    timed = "import time; began = time.perf_counter(); {}; print(time.perf_counter() - began)"
+    rounds = [
+        [float(run(timed.format(what))) for what in ("import asyncio", "import outlast", "from outlast import App")]
+        for _ in range(5)
+    ]
+    asyncio_seconds, package_seconds, app_seconds = (statistics.median(column) for column in zip(*rounds, strict=True))
+
+    assert package_seconds < asyncio_seconds
+    assert app_seconds < 3 * asyncio_seconds
