@@ -58,7 +58,7 @@ class BackgroundRun(TaskRun[R]):
             RuntimeError: the loop is closed.
         """
         assert self._home is not None
-        self.tracked.cancel_requested.set()
+        self.tracked.cancel_requested = True
         self._home.post(self.cancel_now, message)
 
     def _begin(self, body: Coroutine[Any, Any, R], context: Context) -> None:

@@ -65,7 +65,7 @@ class CurrentTask:
     @property
     def cancelled(self) -> bool:
         """Whether somebody has asked to cancel the task."""
-        return self._tracked.cancel_requested.is_set()
+        return self._tracked.cancel_requested
 
     def raise_if_cancelled(self) -> None:
         """Raise asyncio.CancelledError, which ends the task as CANCELED, if somebody has asked to cancel it."""

@@ -32,7 +32,7 @@ def complete(runtime: TaskRuntime, task_id: int, result: Any = None, error: Base
     if task is None:
         return False
     if isinstance(error, BaseException):
-        finish = raised(error, cancel_requested=task.cancel_requested.is_set())
+        finish = raised(error, cancel_requested=task.cancel_requested)
     elif error is not None:
         finish = failed(str(error))
     else:

@@ -68,7 +68,7 @@ class TaskRun(Generic[R]):
     def runs_in(self, task: asyncio.Task[object] | None) -> None:
         """Have cancels reach the code by way of the asyncio task that runs it. On that task's loop."""
         self._asyncio_task = None if task is None else weakref.ref(task)
-        if self.tracked.cancel_requested.is_set():
+        if self.tracked.cancel_requested:
             self._pass_cancel_on()
 
     def __enter__(self) -> TaskRun[R]:
@@ -104,7 +104,7 @@ class TaskRun(Generic[R]):
     def _cancel_requested(self) -> bool:
         """Whether somebody asked, be it by way of asyncio."""
         task = self._running_in()
-        return self.tracked.cancel_requested.is_set() or (task is not None and task.cancelling() > 0)
+        return self.tracked.cancel_requested or (task is not None and task.cancelling() > 0)
 
     def _pass_cancel_on(self) -> None:
         """Cancel the code, soon, if it is a coroutine; other code asks whether it is cancelled. From any thread."""

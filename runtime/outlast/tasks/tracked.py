@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from outlast.context import Invocation
@@ -26,7 +25,7 @@ class TrackedTask:
     #: Reaches the user's code when somebody asks to cancel: called once at most, from any thread. None: a manual task.
     on_cancel: Callable[[], None] | None = None
     #: Set once somebody has asked to cancel the task.
-    cancel_requested: threading.Event = field(default_factory=threading.Event)
+    cancel_requested: bool = False
     #: How it ended; None while it lives.
     finish: Finish | None = None
 
@@ -56,8 +55,8 @@ class TrackedTask:
 
     def interrupt(self) -> None:
         """Have the user's code stop, also when the task has been ended already; once. From any thread."""
-        if self.cancel_requested.is_set():
+        if self.cancel_requested:
             return
-        self.cancel_requested.set()
+        self.cancel_requested = True
         if self.on_cancel is not None:
             self.on_cancel()
