@@ -53,17 +53,20 @@ def test_a_manager_out_of_reach_at_the_start(launch: Launcher, address: str) -> 
     agent.invoke({"open": True})
 
 
-def test_a_manager_killed_in_the_middle_loses_nothing(launch: Launcher, address: str) -> None:
+def test_a_manager_killed_in_the_middle_loses_nothing(launch: Launcher, address: str, tmp_path: Path) -> None:
     """Tasks that ended while it was away are recorded when it is back; each start and end is told once."""
     manager = launch.task_manager(address)
-    agent = launch.ready("gate.py", OUTLAST_TASK_MANAGER=address)
+    open_gate = tmp_path / "open"
+    agent = launch.ready("gate.py", OUTLAST_TASK_MANAGER=address, GATE_FILE=str(open_gate))
     before = agent.invoke({"start": "three"}).task_ids
     manager.kill()
-    assert agent.request("POST", "/invocations", {"open": True}).status in (200, 503)
+    until(lambda: agent.request("POST", "/invocations", {}).status == 503, "a refused invocation")
     assert agent.ping() == "HealthyBusy"
+    open_gate.touch()
+    until(lambda: agent.ping() == "Healthy", "the end of the tasks")
 
     again = launch.task_manager(address)
-    until(lambda: agent.request("POST", "/invocations", {"open": True}).status == 200, "an accepted invocation")
+    until(lambda: agent.request("POST", "/invocations", {}).status == 200, "an accepted invocation")
 
     for task_id in before:
         task = agent.finished(task_id)

@@ -32,7 +32,7 @@ async def drain(ledger: Ledger, grace: float, stop: StopSignal) -> None:
     for task in ledger.live():
         error = TaskError(
             code=10,  # ABORTED
-            message=f"the agent was told to stop, and the task did not end within {grace:g} s",
+            message="the agent was told to stop, and waited for the task as long as it may",
             type=StateReason.WORKER_SHUTDOWN,
         )
         if ledger.finish(task.task_id, Finish(TaskState.FAILED, StateReason.WORKER_SHUTDOWN, error=error)):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from outlast.core.errors import OutlastError, StartRefused, StoreRefused, StoreUnavailable
@@ -66,13 +68,10 @@ def connect_to_write(path: Path) -> sqlite3.Connection:
         raise StartRefused(f"the store {path} is a folder: name a file in it")
     try:
         connection = _connect(path)
-        try:
+        with _closed_on_error(connection):
             _write_ahead(connection, path)
             _check(connection, path)
             migrate(connection, f"the store {path}")
-        except BaseException:
-            connection.close()
-            raise
     except sqlite3.Error as error:
         cure = _CURES.get(_primary_code(error), "choose another file for the store")
         raise StartRefused(f"the store {path} cannot be used: {explain(error)}: {cure}") from error
@@ -82,7 +81,8 @@ def connect_to_write(path: Path) -> sqlite3.Connection:
 def connect_to_read(path: Path) -> sqlite3.Connection:
     """Open the file for a thread that only reads. The writer has opened it before."""
     connection = _connect(path)
-    connection.execute("PRAGMA query_only = ON")
+    with _closed_on_error(connection):
+        connection.execute("PRAGMA query_only = ON")
     return connection
 
 
@@ -107,11 +107,22 @@ def answer_for(error: Exception) -> Exception:
 def _connect(path: Path) -> sqlite3.Connection:
     # Absolute: ":memory:" is the name of a file. isolation_level None: the transactions are ours, not the module's.
     connection = sqlite3.connect(path.absolute(), timeout=BUSY_TIMEOUT, isolation_level=None)
-    connection.execute("PRAGMA foreign_keys = ON")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA fullfsync = ON")  # macOS: fsync alone does not reach the disk there
-    connection.execute(f"PRAGMA journal_size_limit = {MAX_KEPT_LOG}")
+    with _closed_on_error(connection):
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA fullfsync = ON")  # macOS: fsync alone does not reach the disk there
+        connection.execute(f"PRAGMA journal_size_limit = {MAX_KEPT_LOG}")
     return connection
+
+
+@contextmanager
+def _closed_on_error(connection: sqlite3.Connection) -> Iterator[None]:
+    """Close a connection that turns out to be of no use."""
+    try:
+        yield
+    except BaseException:
+        connection.close()
+        raise
 
 
 def _write_ahead(connection: sqlite3.Connection, path: Path) -> None:

@@ -1,7 +1,9 @@
-"""Tasks that end when they are told to: `{"start": KIND}`, then `{"open": true}`."""
+"""Tasks that end when they are told to: `{"start": KIND}`, then `{"open": true}` or a file where GATE_FILE says."""
 
 import asyncio
+import os
 import threading
+from pathlib import Path
 from typing import Any
 
 from outlast import App, current_task
@@ -68,5 +70,14 @@ async def handler(payload: dict[str, Any]) -> Any:
     return "nothing"
 
 
+def open_with_file(path: Path) -> None:
+    """Open the gate once there is a file: also while no invocation is let in."""
+    while not path.exists():
+        gate.wait(0.05)
+    gate.set()
+
+
 if __name__ == "__main__":
+    if "GATE_FILE" in os.environ:
+        threading.Thread(target=open_with_file, args=(Path(os.environ["GATE_FILE"]),), daemon=True).start()
     app.run()
