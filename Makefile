@@ -54,11 +54,9 @@ format: .venv/.dev ## Format the code and mend what can be mended
 proto: $(PROTO_VENV)/.done ## Generate runtime/outlast/v1 from proto/
 	@$(GEN_PROTOS)
 
-# buf reads an image made by protoc, because it would look for google/rpc/status.proto in its registry.
 .PHONY: proto-check
 proto-check: .venv/.dev $(PROTO_VENV)/.done ## Check the protos' style, and that the generated code is theirs
-	@$(GEN_PROTOS) --image .build/protos.binpb
-	@$(BIN)/buf lint .build/protos.binpb --path outlast/v1
+	@$(BIN)/buf lint
 	@$(GEN_PROTOS) --check
 
 .PHONY: lock

@@ -13,7 +13,6 @@ import tempfile
 from importlib import resources
 from pathlib import Path
 
-import google.rpc
 from grpc_tools import protoc
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -25,13 +24,9 @@ PACKAGE = Path("outlast/v1")
 def main() -> int:
     """Do what the command line says; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    action = parser.add_mutually_exclusive_group()
-    action.add_argument("--check", action="store_true", help="change nothing; fail where the tree differs")
-    action.add_argument("--image", type=Path, help="write all protos, with their comments, to one file for buf")
+    parser.add_argument("--check", action="store_true", help="change nothing; fail where the tree differs")
     arguments = parser.parse_args()
 
-    if arguments.image:
-        return write_image(arguments.image)
     with tempfile.TemporaryDirectory() as folder:
         fresh = Path(folder)
         if code := generate(fresh):
@@ -57,12 +52,6 @@ def generate(out: Path) -> int:
     return run_protoc(messages) or run_protoc(stubs)
 
 
-def write_image(path: Path) -> int:
-    """Write a descriptor set of all protos and their imports to `path`; return protoc's exit code."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return run_protoc(["--include_imports", "--include_source_info", f"--descriptor_set_out={path}", *proto_files()])
-
-
 def differences(fresh: Path, tree: Path) -> list[str]:
     """Return the names of generated files that differ, are missing from the tree or no longer come from a proto."""
     contents = [{path.name: path.read_bytes() for path in folder.glob("*_pb2*.py*")} for folder in (fresh, tree)]
@@ -81,15 +70,13 @@ def replace(names: list[str], fresh: Path, tree: Path) -> None:
 
 
 def proto_files() -> list[str]:
-    """Return our proto files, relative to proto/."""
-    return sorted(path.relative_to(PROTO).as_posix() for path in PROTO.rglob("*.proto"))
+    """Return our proto files, relative to proto/. Those of Google are there for tools; their code is installed."""
+    return sorted(path.relative_to(PROTO).as_posix() for path in (PROTO / PACKAGE).rglob("*.proto"))
 
 
 def run_protoc(arguments: list[str]) -> int:
     """Run protoc with our include paths; return its exit code."""
-    # googleapis-common-protos ships google/rpc/*.proto beside the code of the google.rpc package.
-    googleapis = [Path(folder).parent.parent for folder in google.rpc.__path__]
-    include = [PROTO, resources.files("grpc_tools") / "_proto", *googleapis]
+    include = [PROTO, resources.files("grpc_tools") / "_proto"]
     # The plugins are beside this Python, which need not be on PATH.
     plugins = [f"--plugin={path}" for path in Path(sys.executable).parent.glob("protoc-gen-mypy*")]
     return int(protoc.main(["protoc", *(f"-I{path}" for path in include), *plugins, *arguments]))
