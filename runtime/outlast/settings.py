@@ -14,7 +14,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, FilePath, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from outlast.core.errors import InvalidField, StartRefused
@@ -153,6 +153,8 @@ class Settings(BaseSettings):
     #: The certificate chain and the key of the gRPC server, PEM files.
     tls_cert: Path | None = None
     tls_key: Path | None = None
+    #: Whose signature on a task manager's certificate is trusted, a PEM file; with it the way to one is TLS.
+    tls_ca: FilePath | None = None
     #: Serve gRPC beyond this machine without a token.
     insecure: bool = False
     #: Origins of web pages that may talk to the front door.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import socket
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from .agent_process import until
 from .conftest import Launcher
@@ -76,9 +78,32 @@ def test_a_manager_killed_in_the_middle_loses_nothing(launch: Launcher, address:
     assert not [line for line in again.lines if "Async task started" in line["message"]]
 
 
-def outlast(*arguments: str) -> str:
+def test_tokens_and_tls_all_the_way(launch: Launcher, tmp_path: Path) -> None:
+    """With a certificate and tokens agents and the command line still find their manager; without them nobody does."""
+    authority = trustme.CA()
+    issued = authority.issue_cert("127.0.0.1")
+    cert, key, root = tmp_path / "cert.pem", tmp_path / "key.pem", tmp_path / "ca.pem"
+    issued.cert_chain_pems[0].write_to_path(cert)
+    issued.private_key_pem.write_to_path(key)
+    authority.cert_pem.write_to_path(root)
+    tokens = {"OUTLAST_TOKEN": "people", "OUTLAST_WORKER_TOKEN": "workers"}
+    served = launch.task_manager(OUTLAST_TLS_CERT=str(cert), OUTLAST_TLS_KEY=str(key), **tokens).ready()["address"]
+
+    agent = launch.ready("gate.py", OUTLAST_TASK_MANAGER=served, OUTLAST_TLS_CA=str(root), **tokens)
+    [task_id] = agent.invoke({"start": "function"}).task_ids
+    assert task_id in outlast("tasks", "list", "--task-manager", served, OUTLAST_TLS_CA=str(root), **tokens)
+
+    agent.invoke({"open": True})
+    assert agent.finished(task_id)["state"] == "COMPLETED"
+    for environment in ({"OUTLAST_TLS_CA": str(root)}, tokens):
+        with pytest.raises(subprocess.CalledProcessError):
+            outlast("tasks", "list", "--task-manager", served, **environment)
+
+
+def outlast(*arguments: str, **environment: str) -> str:
     """Run ``outlast ARGUMENTS`` and return what it prints."""
-    done = subprocess.run([sys.executable, "-m", "outlast.cli", *arguments], check=True, capture_output=True, text=True)
+    command = [sys.executable, "-m", "outlast.cli", *arguments]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=os.environ | environment)
     return done.stdout
 
 

@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 import grpc
@@ -35,6 +36,8 @@ class Connection:
 
     address: str
     token: str = ""
+    #: With a PEM file of authorities the connection is TLS.
+    tls_ca: Path | None = None
 
 
 def connection(task_manager: str | None, token: str | None) -> Connection:
@@ -49,6 +52,7 @@ def connection(task_manager: str | None, token: str | None) -> Connection:
     return Connection(
         settings.task_manager or settings.task_manager_listen or DEFAULT_TASK_MANAGER_LISTEN,
         token or settings.token or "",
+        settings.tls_ca,
     )
 
 
@@ -92,7 +96,7 @@ def list_tasks(
 
 def _ask(connection: Connection, question: Callable[[TaskServiceStub, Metadata], Awaitable[Answer]]) -> Answer:
     async def ask() -> Answer:
-        async with open_channel(connection.address) as channel:
+        async with open_channel(connection.address, tls_root=connection.tls_ca) as channel:
             return await question(TaskServiceStub(channel), bearer(connection.token))
 
     try:

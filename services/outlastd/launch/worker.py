@@ -44,8 +44,9 @@ async def connect_worker(app: App, settings: Settings, stack: AsyncExitStack) ->
     yet. ``stack`` undoes everything when it is left.
     """
     worker_id, lock_path = uuid.uuid4().hex[:16], ""
+    tls_root = None
     if settings.task_manager is not None:
-        address, token = settings.task_manager, settings.worker_token or ""
+        address, token, tls_root = settings.task_manager, settings.worker_token or "", settings.tls_ca
         shown: dict[str, Any] = {"taskManager": address}
     else:
         places = make_places(settings.store_path, worker_id)
@@ -57,7 +58,7 @@ async def connect_worker(app: App, settings: Settings, stack: AsyncExitStack) ->
         shown = {"taskManager": bound.public, "store": settings.store}
         if settings.task_manager_listen is None and bound.public != DEFAULT_TASK_MANAGER_LISTEN:
             get_logger().warning("port is taken", wanted=DEFAULT_TASK_MANAGER_LISTEN, taken_instead=bound.public)
-    channel = open_channel(address)
+    channel = open_channel(address, tls_root=tls_root)
     stack.push_async_callback(channel.close)
     stream = WorkerStream(
         app.runtime.ledger,
