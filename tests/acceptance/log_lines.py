@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from .agent_process import Agent, Line
+from .agent_process import Agent, Line, OutlastProcess
 
 LOGGER = "bedrock_agentcore.app"
 INVOCATION = r"Invocation completed successfully \(\d+\.\d{3}s\)"
@@ -30,7 +30,7 @@ def ended(name: str, task_id: str = r"\d+", how: str = "completed") -> str:
     return rf"Async task {how}: {re.escape(name)} \(ID: {task_id}, Duration: \d+\.\d\ds\)"
 
 
-def contract_lines(agent: Agent) -> list[Line]:
+def contract_lines(agent: OutlastProcess) -> list[Line]:
     """Return the lines so far that are the contract's."""
     return [line for line in list(agent.lines) if line.get("logger") == LOGGER]
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
+from typing import NamedTuple
 
 from outlast.context import current_invocation
 from outlast.core.errors import TaskManagerUnavailable
@@ -30,6 +31,14 @@ MAX_UNANSWERED_OUTPUT = 16 * 1024 * 1024
 JOINED_OUTPUT = 256 * 1024
 
 
+class _End(NamedTuple):
+    """How and when a task ended, and what is to be said of it before that is sent."""
+
+    at: datetime
+    finish: Finish
+    tell: Callable[[], None] | None
+
+
 class Ledger:
     """The tasks and the unanswered operations of one process. Thread-safe."""
 
@@ -42,6 +51,8 @@ class Ledger:
         self._sequence = 0
         self._unanswered: deque[Operation] = deque()
         self._output_bytes = 0
+        #: The tasks whose start has no answer yet, and the end of those that have ended meanwhile.
+        self._unanswered_starts: dict[int, _End | None] = {}
         #: Wakes the worker stream; None while no task manager is attached.
         self._attached: Callable[[], None] | None = None
         #: How many of the unanswered operations the stream has taken since the last rewind.
@@ -100,17 +111,25 @@ class Ledger:
                 return
             self._enqueue(task.task_id, task.time_after(time.monotonic()), action)
 
-    def finish(self, task_id: int, finish: Finish) -> TrackedTask | None:
-        """End a task and queue its end; the first end wins. None when no such task lives here."""
+    def finish(self, task_id: int, finish: Finish, tell: Callable[[], None] | None = None) -> TrackedTask | None:
+        """End a task and queue its end; the first end wins. None when no such task lives here.
+
+        ``tell`` is called, on whatever thread, before the end is sent and after the start was answered: what it says of
+        the end stands between what the task manager says of start and end.
+        """
         with self._lock:
             task = self._live.pop(task_id, None)
             if task is None:
                 return None
             task.finish = finish
-            self._enqueue(task_id, task.time_after(time.monotonic()), finish)
             if not self._live:
                 self._tell_busy(False)
-            return task
+            end = _End(task.time_after(time.monotonic()), finish, tell)
+            if tell is not None and task_id in self._unanswered_starts:
+                self._unanswered_starts[task_id] = end
+                return task
+        self._send_end(task_id, end)
+        return task
 
     def get(self, task_id: int) -> TrackedTask | None:
         """Return the live task with this id, or None."""
@@ -119,7 +138,11 @@ class Ledger:
     def knows(self, task_id: int) -> bool:
         """Whether the task lives here, or lived here and something of it is not answered yet."""
         with self._lock:
-            return task_id in self._live or any(operation.task_id == task_id for operation in self._unanswered)
+            return (
+                task_id in self._live
+                or task_id in self._unanswered_starts
+                or any(operation.task_id == task_id for operation in self._unanswered)
+            )
 
     def live(self) -> list[TrackedTask]:
         """Return the live tasks, the oldest first."""
@@ -163,6 +186,11 @@ class Ledger:
             self._ids.worker_number = worker_number
 
     @property
+    def settled(self) -> bool:
+        """Whether everything is answered."""
+        return not self._unanswered
+
+    @property
     def watermark(self) -> int:
         """The sequence of the newest operation: wait for it to be answered to know that all up to now is durable."""
         return self._sequence
@@ -202,13 +230,27 @@ class Ledger:
     def answer(self, sequence: int) -> Operation | None:
         """Drop operations up to ``sequence``: they are durable or refused for good. Returns the last one dropped."""
         dropped = None
+        ends: list[tuple[int, _End]] = []
         with self._lock:
             while self._unanswered and self._unanswered[0].sequence <= sequence:
                 dropped = self._unanswered.popleft()
                 if isinstance(dropped.action, Output):
                     self._output_bytes -= len(dropped.action.chunks)
+                elif isinstance(dropped.action, Start):
+                    end = self._unanswered_starts.pop(dropped.task_id, None)
+                    if end is not None:
+                        ends.append((dropped.task_id, end))
                 self._taken = max(self._taken - 1, 0)
+        for task_id, end in ends:
+            self._send_end(task_id, end)
         return dropped
+
+    def _send_end(self, task_id: int, end: _End) -> None:
+        """Say that a task has ended, then have it sent. Without the lock: what is said may take its time."""
+        if end.tell is not None:
+            end.tell()
+        with self._lock:
+            self._enqueue(task_id, end.at, end.finish)
 
     # -- inside, with the lock held -------------------------------------------------------------------
 
@@ -219,6 +261,8 @@ class Ledger:
             self._output_bytes += len(action.chunks)
         if isinstance(action, Report | Output) and self._merged(task_id, at, action):
             return
+        if isinstance(action, Start):
+            self._unanswered_starts[task_id] = None
         self._sequence += 1
         self._unanswered.append(Operation(self._sequence, task_id, at, action))
         self._attached()
@@ -248,6 +292,7 @@ class Ledger:
         self._lock = threading.RLock()
         self._live.clear()
         self._unanswered.clear()
+        self._unanswered_starts.clear()
         self._attached, self._taken, self._output_bytes = None, 0, 0
         self._ids.worker_number = _any_number()
 

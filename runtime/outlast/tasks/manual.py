@@ -13,7 +13,7 @@ from outlast.payload import to_stored_json
 from outlast.tasks.current import CurrentTask, current_task
 from outlast.tasks.outcome import failed, raised, returned
 from outlast.tasks.run import TaskRun, running_asyncio_task
-from outlast.tasks.runtime import TaskRuntime, say_nothing
+from outlast.tasks.runtime import TaskRuntime
 
 
 def add(runtime: TaskRuntime, name: object, metadata: object = None, timeout: timedelta | float | None = None) -> int:
@@ -80,9 +80,7 @@ class TaskBlock:
     def _enter(self, asyncio_task: asyncio.Task[object] | None) -> CurrentTask:
         if self._run is not None:
             raise RuntimeError(f"the block of task {self._name} is entered already")
-        run: TaskRun[None] = TaskRun(
-            self._runtime, self._name, metadata=self._metadata, timeout=self._timeout, on_end=say_nothing
-        )
+        run: TaskRun[None] = TaskRun(self._runtime, self._name, metadata=self._metadata, timeout=self._timeout)
         self._run = run
         run.value = None
         run.runs_in(asyncio_task)

@@ -39,7 +39,7 @@ class TaskRun(Generic[R]):
         metadata: bytes | None = None,
         timeout: timedelta | None = None,
         task_id: int | None = None,
-        on_end: FunctionEnd,
+        on_end: FunctionEnd | None = None,
     ) -> None:
         """Start the task; raises as TaskRuntime.track does."""
         self.runtime = runtime
@@ -96,10 +96,11 @@ class TaskRun(Generic[R]):
         task = self._running_in()
         if task is not None and self._cancel_sent and not isinstance(error, asyncio.CancelledError):
             task.uncancel()  # the code dealt with it: nothing of it is left for its awaiter
-        if self.tracked.finish is None:
+        tell = None
+        if self._on_end is not None and self.tracked.finish is None:
             seconds = time.monotonic() - self.tracked.started_monotonic
-            self._on_end(self.tracked, seconds, error or self.refusal)
-        self.runtime.ledger.finish(self.tracked.task_id, finish)
+            tell = self._on_end(self.tracked, finish, seconds, error or self.refusal)
+        self.runtime.ledger.finish(self.tracked.task_id, finish, tell)
 
     def _cancel_requested(self) -> bool:
         """Whether somebody asked, be it by way of asyncio."""

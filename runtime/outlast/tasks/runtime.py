@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from outlast.context import current_invocation
-from outlast.core.operation import Start
+from outlast.core.operation import Finish, Start
 from outlast.core.task import NO_TRACE, TraceContext
 from outlast.tasks.ledger import Ledger
 from outlast.tasks.loops import LoopThread
@@ -35,8 +35,13 @@ class TraceHooks(Protocol):
 class FunctionEnd(Protocol):
     """Told that a decorated function has returned or raised, just before the ledger is. May not raise."""
 
-    def __call__(self, tracked: TrackedTask, seconds: float, error: BaseException | None) -> None:
-        """``error`` is what ended it as FAILED or CANCELED; None for a task that is COMPLETED."""
+    def __call__(
+        self, tracked: TrackedTask, finish: Finish, seconds: float, error: BaseException | None
+    ) -> Callable[[], None]:
+        """Return what says so in the log: called later and elsewhere, so nothing of the user's may be left in it.
+
+        ``error`` is what ended it as FAILED or CANCELED; None for a task that is COMPLETED.
+        """
         ...
 
 
@@ -51,10 +56,6 @@ class NoTracing:
     def task_scope(self, tracked: TrackedTask) -> AbstractContextManager[object]:
         """Return a scope that changes nothing."""
         return nullcontext()
-
-
-def say_nothing(tracked: TrackedTask, seconds: float, error: BaseException | None) -> None:
-    """Take note of a function's end, and write no line about it."""
 
 
 class TaskRuntime:
@@ -76,7 +77,7 @@ class TaskRuntime:
         #: Bytes of JSON at the most that are kept of a return value, and of an emitted chunk.
         self.max_result_bytes = max_result_bytes
         self.trace: TraceHooks = NoTracing()
-        self.on_function_end: FunctionEnd = say_nothing
+        self.on_function_end: FunctionEnd | None = None
 
     def track(
         self,

@@ -113,7 +113,9 @@ class WorkerStream:
     async def close(self, timeout: float) -> None:
         """Wait up to ``timeout`` seconds until everything is answered, then hang up."""
         with contextlib.suppress(TimeoutError):
-            await self.acknowledged(self._ledger.watermark, timeout)
+            async with asyncio.timeout(timeout):
+                while not self._ledger.settled:  # the answer to a start may let the task's end follow
+                    await self.acknowledged(self._ledger.watermark, timeout)
         self._ledger.detach()
         if self._task is not None:
             self._task.cancel()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from asyncio import CancelledError
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from outlast.context import Invocation, current_invocation
 from outlast.core.state import StateReason, TaskState
 from outlast.core.task import Task
-from outlast.telemetry.log import Level, contract_logger, emit
+from outlast.telemetry.log import Level, contract_logger, emit, error_fields
 from outlast.telemetry.propagation import span_id_of, trace_id_of
 from outlast.telemetry.tracked import Tracked
 
@@ -43,19 +44,18 @@ def task_ended(task: Task) -> None:
 
 
 def function_ended(
-    task_type: str, seconds: float, *, tracked: Tracked | None = None, error: BaseException | None = None
-) -> None:
-    """Say how a decorated function ended, ``seconds`` after its call. Written by the runtime, before the task ends."""
-    if tracked is not None and tracked.finish is not None:
-        state = tracked.finish.state
-    elif error is None:
-        state = TaskState.COMPLETED
-    else:
-        state = TaskState.CANCELED if isinstance(error, CancelledError | GeneratorExit) else TaskState.FAILED
+    tracked: Tracked, state: TaskState, seconds: float, error: BaseException | None = None
+) -> Callable[[], None]:
+    """Return what says how a decorated function ended, ``seconds`` after its call. For the runtime to write.
+
+    It is called once the task manager has said that the task started, and before it hears that it ended. What an
+    exception says of itself is asked here and now, on the thread of the function.
+    """
     ending, level = _ENDINGS[state]
     # A cancel is somebody's wish: where in the function it struck is no news.
-    shown = None if state is TaskState.CANCELED else error
-    write(level, f"Async task {ending}: {task_type} ({seconds:.3f}s)", task=tracked, error=shown)
+    fields = {} if error is None or state is TaskState.CANCELED else error_fields(error)
+    message = f"Async task {ending}: {tracked.start.task_type} ({seconds:.3f}s)"
+    return partial(write, level, message, task=tracked, **fields)
 
 
 def invocation_completed(seconds: float, invocation: Invocation) -> None:

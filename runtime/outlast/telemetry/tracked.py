@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from outlast.core.operation import Finish, Start
+from outlast.core.operation import Start
 
 
 class Tracked(Protocol):
@@ -18,9 +18,4 @@ class Tracked(Protocol):
     @property
     def start(self) -> Start:
         """How it started: ids, trace."""
-        ...
-
-    @property
-    def finish(self) -> Finish | None:
-        """How it ended; None while it lives."""
         ...

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
+from outlast.core.operation import Finish
 from outlast.settings import DEFAULT_PORT, Settings, load_settings
 from outlast.tasks.call_pool import CallPool
 from outlast.tasks.tracked import TrackedTask
@@ -72,11 +74,13 @@ def _set_up_runtime(app: App, settings: Settings) -> None:
     runtime.max_result_bytes = settings.max_result_bytes
     runtime.threads.limit = settings.max_task_threads
     runtime.trace = tracing
-    runtime.on_function_end = _write_function_end
+    runtime.on_function_end = _function_ended
 
 
-def _write_function_end(tracked: TrackedTask, seconds: float, error: BaseException | None) -> None:
-    lines.function_ended(tracked.task_type, seconds, tracked=tracked, error=error)
+def _function_ended(
+    tracked: TrackedTask, finish: Finish, seconds: float, error: BaseException | None
+) -> Callable[[], None]:
+    return lines.function_ended(tracked, finish.state, seconds, error)
 
 
 def _make_front_door(app: App, settings: Settings, connection: Connection) -> FrontDoor:

@@ -102,6 +102,51 @@ def test_the_first_end_wins() -> None:
     assert task.finish is DONE
 
 
+def test_what_is_said_of_an_end_stands_between_the_answer_to_the_start_and_the_end() -> None:
+    """An end with something to say waits for the answer to its start; it is said once, and then the end is sent."""
+    ledger, said = attached(), list[str]()
+    task = ledger.start(Start("short"))
+    ledger.finish(task.task_id, DONE, lambda: said.append("ended"))
+
+    assert not ledger.busy
+    assert said == []
+    assert sequences(ledger) == [1]
+    assert ledger.knows(task.task_id)
+
+    ledger.answer(1)
+    assert said == ["ended"]
+    assert not ledger.settled
+    assert [operation.action for operation in ledger.take(MANY, MANY)] == [DONE]
+
+    ledger.answer(2)
+    assert ledger.settled
+    assert not ledger.knows(task.task_id)
+
+
+def test_an_end_after_the_answer_is_said_and_sent_at_once() -> None:
+    """Nothing waits where the start was answered before, or where nobody records."""
+    for ledger in (attached(), Ledger()):
+        said = list[str]()
+        task = ledger.start(Start("long"))
+        ledger.answer(1)
+
+        ledger.finish(task.task_id, DONE, lambda said=said: said.append("ended"))  # type: ignore[misc]
+
+        assert said == ["ended"]
+
+
+def test_nothing_is_said_of_a_second_end() -> None:
+    """The first end wins, and only it is told."""
+    ledger, said = attached(), list[str]()
+    task = ledger.start(Start("work"))
+    ledger.finish(task.task_id, Finish(TaskState.FAILED))
+    ledger.finish(task.task_id, DONE, lambda: said.append("ended"))
+
+    ledger.answer(2)
+
+    assert said == []
+
+
 def test_progress_that_nobody_has_taken_is_replaced() -> None:
     """Progress is last-wins before it becomes an event, so a tight loop of reports is one operation."""
     ledger = attached()

@@ -13,6 +13,7 @@ import anyio
 import pytest
 import uvloop
 
+from outlast.core.operation import Finish
 from outlast.core.state import TaskState
 from outlast.tasks.async_task import AsyncTaskDecorator
 from outlast.tasks.ending import Ending
@@ -53,12 +54,18 @@ class World:
         self.async_task = AsyncTaskDecorator(self.runtime)
         #: Every function that ended, in order, with what ended it.
         self.ends: list[tuple[TrackedTask, BaseException | None]] = []
-        self.runtime.on_function_end = lambda tracked, seconds, error: self.ends.append((tracked, error))
+        self.runtime.on_function_end = self._note_end
         self._idle = threading.Event()
         self._idle.set()
         self.runtime.ledger.on_busy(lambda busy: self._idle.clear() if busy else self._idle.set())
         #: For bodies to say that they began, and to wait for the test.
         self.began, self.gate = Gate(), Gate()
+
+    def _note_end(
+        self, tracked: TrackedTask, finish: Finish, seconds: float, error: BaseException | None
+    ) -> Callable[[], None]:
+        self.ends.append((tracked, error))
+        return lambda: None
 
     def settle(self) -> list[TaskState]:
         """Wait until no task lives; return how the functions ended, in order."""

@@ -31,8 +31,12 @@ language: ContextVar[str] = ContextVar("language", default="en")
 
 
 def actions(ledger: Ledger) -> list[Any]:
-    """Return what the ledger has queued."""
-    return [operation.action for operation in ledger.take(1 << 20, 1 << 30)]
+    """Return what the ledger has queued, answering each operation: an end follows the answer to its start."""
+    queued = []
+    while operations := ledger.take(1, 1 << 30):
+        queued += [operation.action for operation in operations]
+        ledger.answer(operations[-1].sequence)
+    return queued
 
 
 def test_outside_of_a_task_there_is_none() -> None:

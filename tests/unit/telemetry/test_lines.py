@@ -83,7 +83,7 @@ def test_a_failed_tasks_error_follows_the_ids(task: Task, written: Written) -> N
 
 def test_a_function_that_returned_is_the_documents_line(written: Written) -> None:
     """The runtime's line has three places and no id in its message."""
-    lines.function_ended("research", 10.0023, tracked=Tracked())
+    lines.function_ended(Tracked(), TaskState.COMPLETED, 10.0023)()
 
     [line] = written()
     assert line["message"] == "Async task completed: research (10.002s)"
@@ -95,20 +95,20 @@ def test_a_function_that_raised_says_where(written: Written) -> None:
     try:
         raise KeyError("topic")
     except KeyError as error:
-        lines.function_ended("research", 0.0011, error=error)
+        write = lines.function_ended(Tracked(), TaskState.FAILED, 0.0011, error)
+    write()
 
     [line] = written()
     assert (line["level"], line["message"]) == ("ERROR", "Async task failed: research (0.001s)")
-    assert list(line)[4:] == ["errorType", "errorMessage", "stackTrace", "location"]
+    assert list(line)[7:] == ["errorType", "errorMessage", "stackTrace", "location"]
     assert (line["errorType"], line["errorMessage"]) == ("KeyError", "'topic'")
     assert line["stackTrace"][-1] == "KeyError: 'topic'\n"
     assert re.fullmatch(r".*test_lines\.py:test_a_function_that_raised_says_where:\d+", line["location"])
 
 
-@pytest.mark.parametrize("error", [asyncio.CancelledError(), GeneratorExit()])
-def test_a_canceled_function_is_called_canceled(written: Written, error: BaseException) -> None:
+def test_a_canceled_function_is_called_canceled(written: Written) -> None:
     """A cancel is no failure and has no stack trace."""
-    lines.function_ended("research", 1, error=error)
+    lines.function_ended(Tracked(), TaskState.CANCELED, 1, asyncio.CancelledError())()
 
     [line] = written()
     assert (line["level"], line["message"]) == ("WARNING", "Async task canceled: research (1.000s)")
@@ -117,9 +117,7 @@ def test_a_canceled_function_is_called_canceled(written: Written, error: BaseExc
 
 def test_a_function_whose_result_was_refused_has_not_completed(written: Written) -> None:
     """What the task became counts, not that the function returned."""
-    tracked = Tracked()
-    tracked.finish = Finish(TaskState.FAILED, StateReason.RESULT_REFUSED)
-    lines.function_ended("research", 1, tracked=tracked)
+    lines.function_ended(Tracked(), TaskState.FAILED, 1)()
 
     [line] = written()
     assert line["message"] == "Async task failed: research (1.000s)"
