@@ -23,7 +23,6 @@ RUN --mount=type=cache,target=/root/.cache/pip \
 FROM ${BASE}
 LABEL org.opencontainers.image.title="outlast" \
       org.opencontainers.image.description="An open, self-hosted runtime for agents whose work outlasts the request" \
-      org.opencontainers.image.source="https://github.com/outlast-dev/outlast" \
       org.opencontainers.image.licenses="Apache-2.0"
 
 RUN useradd --uid 1000 --home-dir /app --no-create-home outlast \

@@ -153,18 +153,17 @@ def test_a_container_listens_everywhere(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.parametrize(
-    ("text", "address", "loopback"),
+    ("text", "address"),
     [
-        ("127.0.0.1:50051", Address("127.0.0.1", 50051), True),
-        ("[::1]:1", Address("::1", 1), True),
-        ("localhost:0", Address("localhost", 0), True),
-        ("0.0.0.0:50051", Address("0.0.0.0", 50051), False),
-        ("127.evil.example:1", Address("127.evil.example", 1), False),
-        ("manager:50051", Address("manager", 50051), False),
+        ("127.0.0.1:50051", Address("127.0.0.1", 50051)),
+        ("[::1]:1", Address("::1", 1)),
+        ("localhost:0", Address("localhost", 0)),
+        ("0.0.0.0:50051", Address("0.0.0.0", 50051)),
+        ("127.evil.example:1", Address("127.evil.example", 1)),
+        ("manager:50051", Address("manager", 50051)),
     ],
 )
-def test_an_address_has_two_parts(text: str, address: Address, loopback: bool) -> None:
-    """Host and port, and whether only this machine reaches it."""
+def test_an_address_has_two_parts(text: str, address: Address) -> None:
+    """Host and port, and an IPv6 host stands in brackets."""
     assert parse_address(text) == address
     assert str(address) == text
-    assert address.loopback is loopback

@@ -24,8 +24,8 @@ from outlast.tasks.ledger import Ledger
 from outlast.telemetry.log import get_logger
 from outlast.v1 import worker_service_pb2 as pb
 from outlast.v1.worker_service_pb2_grpc import WorkerServiceStub
-from outlast.wire.errors import from_rpc_error, from_status
-from outlast.wire.operations import operation_to_proto
+from outlast.wire.errors import from_rpc_error
+from outlast.wire.operations import operation_to_proto, result_from_proto
 from outlast.wire.tasks import task_from_proto
 
 #: Operations and bytes in one message: enough for one commit to be worth it, small enough to decode quickly.
@@ -214,10 +214,10 @@ class WorkerStream:
     def _received(self, response: pb.ConnectResponse) -> None:
         match response.WhichOneof("message"):
             case "results":
-                for result in response.results.results:
-                    operation = self._ledger.answer(result.sequence)
-                    if result.HasField("error") and operation is not None:
-                        self._refused(operation, from_status(result.error))
+                for sequence, refusal in map(result_from_proto, response.results.results):
+                    operation = self._ledger.answer(sequence)
+                    if refusal is not None and operation is not None:
+                        self._refused(operation, refusal)
                 self._advance()
                 self._work.set()
             case "command":
