@@ -232,7 +232,7 @@ def load_settings(**code: Any) -> Settings:
 def program_file() -> Path | None:
     """Return the file of the program that runs; None in a notebook or an interactive session."""
     path = getattr(sys.modules.get("__main__"), "__file__", None)
-    return Path(path).absolute() if path else None
+    return Path(os.path.abspath(path)) if path else None
 
 
 def default_agent(program: Path | None) -> str:
