@@ -6,6 +6,7 @@ import shutil
 
 from .agent_process import EXAMPLES, PROGRAMS
 from .conftest import Launcher
+from .log_lines import ended, wait_for
 
 
 def test_two_programs_in_one_folder(launch: Launcher) -> None:
@@ -45,6 +46,20 @@ def test_one_program_twice(launch: Launcher) -> None:
     assert one.ping() == "HealthyBusy"
     one.invoke({"open": True})
     assert one.finished(ones)["state"] == "COMPLETED"
+
+
+def test_a_neighbour_notices_a_death(launch: Launcher) -> None:
+    """Of two processes on one store, the one that lives ends the tasks of the one that was killed."""
+    path = str(shutil.copy(PROGRAMS / "gate.py", launch.folder))
+    one, other = launch.bare("run", path), launch.bare("run", path)
+    [task_id] = one.invoke({"start": "function"}).task_ids
+    other.ready()
+
+    one.kill()
+
+    lost = other.finished(task_id)
+    assert (lost["state"], lost["stateReason"]) == ("FAILED", "WORKER_LOST")
+    wait_for(other, ended("function", task_id, "lost"))
 
 
 def test_the_first_example_needs_no_settings(launch: Launcher) -> None:

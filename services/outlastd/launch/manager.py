@@ -15,7 +15,6 @@ from outlastd.launch.places import make_folder
 from outlastd.launch.stop_signal import StopSignal
 from outlastd.stores.sqlite import SQLiteTaskStore
 from outlastd.task_manager.auth import Access
-from outlastd.task_manager.recovery import recover_lost_workers
 from outlastd.task_manager.server import Bound, ServerSettings, TaskManagerServer
 
 #: Seconds that calls under way get when the task manager stops.
@@ -55,13 +54,12 @@ def set_up_telemetry(settings: Settings, stack: AsyncExitStack) -> None:
 async def start_task_manager(
     settings: Settings, stack: AsyncExitStack, *, socket: Path | None = None, agent: str = ""
 ) -> Bound:
-    """Open the store, settle what dead workers left, and serve; ``stack`` undoes it when it is left.
+    """Open the store and serve; ``stack`` undoes it when it is left.
 
     With ``socket`` the WorkerService is served there only; ``agent`` is the one agent of an embedded task manager.
     """
     store = await SQLiteTaskStore.open(settings.store_path)
     stack.push_async_callback(store.close)
-    await recover_lost_workers(store)
     server = TaskManagerServer(
         store,
         ServerSettings(

@@ -20,6 +20,7 @@ from outlastd.task_manager.dispatcher import Dispatcher
 from outlastd.task_manager.listening import bind, bind_socket, resolve
 from outlastd.task_manager.notifier import Notifier
 from outlastd.task_manager.projection import Projector, TelemetryProjector, project
+from outlastd.task_manager.recovery import Recovery
 from outlastd.task_manager.task_servicer import TaskServicer
 from outlastd.task_manager.tasks import Tasks
 from outlastd.task_manager.worker_servicer import WorkerServicer
@@ -78,14 +79,15 @@ class TaskManagerServer:
         self._notifier = Notifier()
         workers = Workers()
         self._dispatcher = Dispatcher(store, workers)
+        self._recovery = Recovery(store, self._publish)
         self._task_servicer = TaskServicer(Tasks(store, workers, self._notifier, self._publish), settings.agent)
         self._worker_servicer = WorkerServicer(store, workers, self._dispatcher, self._publish)
         self._healths: list[health.aio.HealthServicer] = []
         self._servers: list[grpc.aio.Server] = []
-        self._dispatching: asyncio.Task[None] | None = None
+        self._running: list[asyncio.Task[None]] = []
 
     async def start(self) -> Bound:
-        """Bind and serve.
+        """Settle what dead workers left, bind and serve.
 
         Raises:
             StartRefused: an address cannot be had, or may not be served without a token.
@@ -95,6 +97,7 @@ class TaskManagerServer:
         workers_on_tcp = settings.socket_path is None
         if not endpoint.loopback:
             check_exposure(settings.listen, settings.access, workers=workers_on_tcp)
+        await self._recovery.look()
         try:
             public = await self._make_server(workers=workers_on_tcp, access=settings.access)
             endpoint = await bind(public, endpoint, settings.access, search=settings.search)
@@ -106,7 +109,10 @@ class TaskManagerServer:
         except BaseException:
             await self.stop(0)
             raise
-        self._dispatching = asyncio.create_task(self._dispatcher.run(), name="outlast dispatcher")
+        self._running = [
+            asyncio.create_task(self._dispatcher.run(), name="outlast dispatcher"),
+            asyncio.create_task(self._recovery.run(), name="outlast recovery"),
+        ]
         return Bound(str(endpoint), f"unix:{settings.socket_path}" if settings.socket_path else "")
 
     async def stop(self, grace: float) -> None:
@@ -116,9 +122,9 @@ class TaskManagerServer:
         """
         self._notifier.close()
         self._worker_servicer.stop()
-        if self._dispatching is not None:
-            self._dispatching.cancel()
-            await asyncio.wait([self._dispatching])
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
         for servicer in self._healths:
             await servicer.enter_graceful_shutdown()
         await asyncio.gather(*(server.stop(grace) for server in self._servers))

@@ -7,11 +7,14 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
+from outlast.core.event import Change
 from outlast.core.state import TaskState
 from outlastd.stores.port import TaskStore
-from outlastd.task_manager.recovery import recover_lost_workers
+from outlastd.task_manager.projection import project
+from outlastd.task_manager.recovery import Recovery
 from outlastd.task_manager.worker_lock import WorkerLock, is_held
 
 from .speaking import DONE, START, Seen, operation
@@ -76,12 +79,18 @@ async def test_tasks_of_dead_workers_are_lost(store: TaskStore, seen: Seen, tmp_
     await store.apply("living", [operation(1, 1, START)])
     await store.apply("dead", [operation(1, 2, START), operation(2, 3, START), operation(3, 3, DONE)])
     await store.apply("elsewhere", [operation(1, 4, START)])
-    assert await recover_lost_workers(store, seen) == 1
+
+    def publish(changes: Iterable[Change]) -> None:
+        for change in changes:
+            project(change, seen)
+
+    recovery = Recovery(store, publish)
+    assert await recovery.look() == 1
     lost = await store.get(2)
     assert (lost.state, lost.state_reason) == (TaskState.FAILED, "WORKER_LOST")
     assert lost.error is not None
     assert "worker dead" in lost.error.message
     assert seen.lines == [("WORKER_LOST", 2)]
     assert {(await store.get(task_id)).state for task_id in (1, 4)} == {TaskState.WORKING}
-    assert await recover_lost_workers(store, seen) == 0
+    assert await recovery.look() == 0
     await asyncio.to_thread(living.release)
