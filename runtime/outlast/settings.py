@@ -169,6 +169,8 @@ class Settings(BaseSettings):
 
     #: The largest request body, bytes.
     max_body_bytes: Bytes = 100_000_000
+    #: How many invocations may be under way at a time.
+    max_invocations: Count = 1_000
     #: The largest result of a task, bytes of JSON.
     max_result_bytes: Bytes = 1 << 20
     #: How many synchronous entrypoints may run at a time.

@@ -39,6 +39,8 @@ class InvocationRules:
     """Limits and manners. Times are in seconds, sizes in bytes."""
 
     max_body_bytes: int = 100_000_000
+    #: Invocations at a time, streams among them; one more is 429.
+    max_invocations: int = 1_000
     ack_timeout: float = 10.0
     keepalive: float = KEEPALIVE_SECONDS
     #: Whether a 500 tells the caller what the handler raised, as the contract has it.
@@ -103,6 +105,9 @@ class Invocations:
     async def _answer(self, request: Request, invocation: Invocation, span: InvocationSpan) -> Response:
         error: BaseException | None = None
         try:
+            if self._in_flight > self._rules.max_invocations:
+                why = f"the agent is busy: {self._rules.max_invocations:,} invocations are under way; try again"
+                raise Refusal(429, why, headers=dict(RETRY_AFTER))
             payload = await self._payload(request, invocation)
             response = await self._debug_actions.run(payload, invocation)
             if response is None:

@@ -85,7 +85,10 @@ def _function_ended(
 
 def _make_front_door(app: App, settings: Settings, connection: Connection) -> FrontDoor:
     rules = InvocationRules(
-        max_body_bytes=settings.max_body_bytes, ack_timeout=settings.ack_timeout, error_detail=settings.error_detail
+        max_body_bytes=settings.max_body_bytes,
+        max_invocations=settings.max_invocations,
+        ack_timeout=settings.ack_timeout,
+        error_detail=settings.error_detail,
     )
     token = settings.token or ""
     return FrontDoor(

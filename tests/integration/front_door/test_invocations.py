@@ -15,6 +15,7 @@ import pytest
 from outlast.context import RequestContext, current_invocation
 from outlast.core.errors import TaskManagerUnavailable
 from outlast.core.operation import Start
+from outlastd.front_door.invocations import InvocationRules
 
 from .conftest import Agent, Connect, Open
 
@@ -148,7 +149,6 @@ async def test_an_exception_is_500_with_its_message(
 
 async def test_error_detail_can_be_kept_from_callers(agent: Agent, open_door: Open) -> None:
     """With error_detail off a caller gets the request id in place of the message."""
-    from outlastd.front_door.invocations import InvocationRules
 
     def handler(payload: Any) -> Any:
         raise ValueError("a secret")
@@ -323,6 +323,31 @@ async def test_too_many_blocking_handlers_are_429(agent: Agent, open_door: Open)
 
     assert (refused.status, refused.headers["Retry-After"], ping.status) == (429, "1", 200)
     assert sorted(answer.status for answer in answers) == [200] * 8 + [429]
+
+
+async def test_too_many_invocations_are_429(agent: Agent, open_door: Open) -> None:
+    """Beyond the limit an invocation is told to come back, of whatever kind the handler is."""
+    entered, release = threading.Semaphore(0), threading.Event()
+
+    async def handler(payload: Any) -> str:
+        entered.release()
+        await asyncio.to_thread(release.wait, 30)
+        return "done"
+
+    agent.entrypoint_handler = handler
+    client = await open_door(rules=InvocationRules(max_invocations=2))
+    calls = [asyncio.create_task(client.invoke()) for _ in range(2)]
+    for _ in calls:
+        await asyncio.to_thread(entered.acquire)
+
+    refused = await client.invoke()
+    release.set()
+    answers = await asyncio.gather(*calls)
+    after = await client.invoke()
+
+    assert (refused.status, refused.headers["Retry-After"]) == (429, "1")
+    assert "2 invocations are under way" in refused.json["error"]
+    assert [answer.status for answer in (*answers, after)] == [200, 200, 200]
 
 
 async def test_a_blocking_async_handler_does_not_block_ping(agent: Agent, open_door: Open) -> None:
