@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
@@ -58,7 +59,8 @@ class Ledger:
         #: How many of the unanswered operations the stream has taken since the last rewind.
         self._taken = 0
         self._on_busy: list[Callable[[bool], None]] = []
-        os.register_at_fork(after_in_child=self._forget_parent)
+        forget = weakref.WeakMethod(self._forget_parent)  # what is registered stays so for good, the ledger need not
+        os.register_at_fork(after_in_child=lambda: (method := forget()) and method())
 
     # -- what user code and its wrappers call, on any thread -------------------------------------------
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import subprocess
+import sys
 import threading
+import weakref
 
 import pytest
 
@@ -193,6 +197,42 @@ def test_output_is_bounded_and_progress_gives_way() -> None:
     ledger.answer(16)
     ledger.record(task, chunk)
     assert sequences(ledger) == [17]
+
+
+FORK = """
+import os
+from outlast.core.operation import Start
+from outlast.tasks.ledger import Ledger
+
+ledger = Ledger()
+ledger.attach(lambda: None)
+task = ledger.start(Start("work"))
+if not (child := os.fork()):
+    fresh = ledger.start(Start("child"))
+    assert not ledger.recorded
+    assert ledger.live() == [fresh]
+    assert fresh.task_id != task.task_id
+    assert ledger.settled
+    os._exit(7)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+assert ledger.live() == [task]
+assert not ledger.settled
+"""
+
+
+def test_a_forked_child_has_nothing_of_its_parents_tasks() -> None:
+    """In the child no task lives, nothing is sent, and ids come from another number; the parent goes on."""
+    # In a process of its own: one with threads had better not fork.
+    subprocess.run([sys.executable, "-c", FORK], check=True)
+
+
+def test_a_ledger_is_collected() -> None:
+    """What is told of forks keeps no ledger alive."""
+    ledger = weakref.ref(Ledger())
+
+    gc.collect()
+
+    assert ledger() is None
 
 
 def test_busy_is_told_when_the_first_starts_and_the_last_ends() -> None:
