@@ -54,3 +54,12 @@ def test_a_def_as_the_target_of_a_thread(launch: Launcher) -> None:
         assert re.fullmatch(pattern, message)
     assert re.fullmatch(INVOCATION, next(message for message in messages if message not in about_it))
     assert messages[-1] == about_it[-1]
+
+
+def test_a_task_that_forks(launch: Launcher) -> None:
+    """The child is nobody's worker: the task completes once, and nothing but lines of ours comes out."""
+    agent = launch.ready("forks.py", PYTHONWARNINGS="ignore")
+    [task_id] = agent.invoke({}).task_ids
+    assert agent.finished(task_id)["result"] is True
+    assert agent.stop() == 0
+    assert [line for line in agent.errors if not line.startswith("{")] == []
