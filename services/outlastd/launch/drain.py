@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 from outlast.core.operation import Finish
 from outlast.core.state import StateReason, TaskState
@@ -24,7 +25,8 @@ async def drain(ledger: Ledger, grace: float, stop: StopSignal) -> None:
 
     def tell(busy: bool) -> None:
         if not busy:
-            loop.call_soon_threadsafe(idle.set)
+            with contextlib.suppress(RuntimeError):  # long after: the loop is closed, and the program goes on
+                loop.call_soon_threadsafe(idle.set)
 
     ledger.on_busy(tell)
     if ledger.busy:
