@@ -1,0 +1,1 @@
+"""The tests: packages all the way down, so that two folders of one name do not meet."""

@@ -1,0 +1,1 @@
+"""What every store must do, and what is true of one store only."""

@@ -1,0 +1,1 @@
+"""Parts of outlast over real sockets and a real store."""

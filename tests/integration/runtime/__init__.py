@@ -1,0 +1,1 @@
+"""The worker stream and the runtime against a real task manager."""

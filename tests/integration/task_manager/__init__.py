@@ -1,0 +1,1 @@
+"""The task manager over gRPC, on a real store."""

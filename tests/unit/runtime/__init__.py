@@ -1,0 +1,1 @@
+"""The ledger, the loops and who waits for the disk."""

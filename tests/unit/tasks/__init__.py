@@ -1,0 +1,1 @@
+"""Async tasks: where they run, how they end, their handles."""

@@ -1,0 +1,1 @@
+"""Between domain and wire, and back."""
