@@ -7,9 +7,10 @@ from datetime import timedelta
 
 from outlast.core.errors import InvalidField
 from outlast.core.state import TaskState
-from outlast.core.task import Task, TraceContext
+from outlast.core.task import Task
 from outlast.core.task_id import parse_task_name
 from outlast.core.validation import MAX_ID, MAX_NAME, check_text
+from outlast.telemetry.propagation import trace_context_from
 from outlast.v1 import task_pb2, task_service_pb2
 from outlast.v1.task_service_pb2_grpc import TaskServiceServicer
 from outlast.wire.tasks import (
@@ -111,7 +112,7 @@ class TaskServicer(TaskServiceServicer):
             labels=dict(request.labels),
             trace_context=trace_from_proto(request.trace_context)
             if request.HasField("trace_context")
-            else _trace_of(context),
+            else trace_context_from(context.invocation_metadata() or ()),
             idempotency_key=request.idempotency_key,
             timeout=duration_from_proto(request.timeout, "timeout") if request.HasField("timeout") else None,
         )
@@ -142,9 +143,3 @@ def _filter(request: task_service_pb2.ListTasksRequest) -> TaskFilter:
         session_id=check_text("session_id", request.session_id, MAX_ID),
         agent=check_text("agent", request.agent, MAX_NAME),
     )
-
-
-def _trace_of(context: Context) -> TraceContext:
-    """Return the trace context of the call itself (W3C headers as gRPC metadata)."""
-    found = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
-    return TraceContext(found.get("traceparent", ""), found.get("tracestate", ""))
