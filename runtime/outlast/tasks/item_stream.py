@@ -166,9 +166,8 @@ class AsyncSource:
         failure: BaseException | None = None
         try:
             async for item in self._generator:
-                await asyncio.sleep(
-                    0
-                )  # tasks that were just created take their first step before the watermark is read
+                # Tasks that were just created take their first step before the watermark is read.
+                await asyncio.sleep(0)
                 emit(item)
                 self._credit -= 1
                 while self._credit <= 0:

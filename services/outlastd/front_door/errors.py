@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import grpc
 import grpc.aio
@@ -25,6 +26,15 @@ HTTP_STATUS: Mapping[grpc.StatusCode, int] = {
     grpc.StatusCode.UNAVAILABLE: 503,
     grpc.StatusCode.DEADLINE_EXCEEDED: 504,
 }
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """Turn a failed call to the task manager, made inside, into the Refusal that it is to whoever asked over HTTP."""
+    try:
+        yield
+    except grpc.aio.AioRpcError as error:
+        raise refusal_of(error) from None
 
 
 def refusal_of(failure: grpc.aio.AioRpcError) -> Refusal:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from outlast.payload import to_json_text
-from outlastd.front_door.response import Response
+from outlastd.front_door.response import Response, json_text_response
 from outlastd.front_door.sse import sse_event
 
 
@@ -12,8 +12,7 @@ class ResponseRenderer:
 
     def value(self, value: object) -> Response:
         """Return the 200 for a return value, or the response that the handler made itself."""
-        own = _own_response(value)
-        return own or Response(200, to_json_text(value).encode("utf-8", "backslashreplace"))
+        return _own_response(value) or json_text_response(to_json_text(value))
 
     def item(self, item: object) -> bytes:
         """Return the event for what a generator yielded."""

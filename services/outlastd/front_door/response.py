@@ -44,7 +44,11 @@ class Response:
 def json_response(value: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """Return ``value`` as compact JSON, whatever is in it."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
-    # A lone surrogate, which UTF-8 cannot say, becomes its JSON escape.
+    return json_text_response(text, status, headers)
+
+
+def json_text_response(text: str, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """Return JSON text as it is, but that a lone surrogate, which UTF-8 cannot say, becomes its JSON escape."""
     return Response(status, text.encode("utf-8", "backslashreplace"), JSON, headers or {})
 
 

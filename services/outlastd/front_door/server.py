@@ -49,7 +49,7 @@ class FrontDoorOptions:
 
 @dataclass(frozen=True)
 class Runtime:
-    """What handlers run on."""
+    """What handlers run on; the loop runs already, since its start waits for a thread."""
 
     ledger: Watermarked
     agent_loop: LoopThread
@@ -79,7 +79,6 @@ class FrontDoor:
         Tasks(TaskClient(channel, channel_token), access, keepalive=options.rules.keepalive).route(router)
         self._door = Door(Guard(options.allowed_origins), router)
         self._server = AiohttpServer(self._door, io_timeout=options.io_timeout)
-        self._runtime = runtime
         self._addresses: list[tuple[str, int]] = []
 
     @property
@@ -104,8 +103,6 @@ class FrontDoor:
         Raises:
             StartRefused: the address cannot be had; one line that names cause and cure.
         """
-        # Off this loop: it waits for a thread to start.
-        await asyncio.to_thread(lambda: self._runtime.agent_loop.loop)
         last = min(port + SEARCH, 65_535) if search and port else port
         for candidate in range(port, last + 1):
             try:

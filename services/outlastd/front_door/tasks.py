@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import math
 
-import grpc.aio
-
 from outlast.core.state import TERMINAL, TaskState
 from outlast.v1 import task_pb2
 from outlast.wire.json_text import page_text, task_text
 from outlastd.front_door.access import Access, Scope, no_such_task, task_name
-from outlastd.front_door.errors import refusal_of
+from outlastd.front_door.errors import refusing
 from outlastd.front_door.request import Refusal, Request
-from outlastd.front_door.response import EVENT_STREAM, JSON, Response
+from outlastd.front_door.response import EVENT_STREAM, Response, json_text_response
 from outlastd.front_door.router import Router
 from outlastd.front_door.sse import KEEPALIVE_SECONDS
 from outlastd.front_door.task_client import MAX_WAIT, TaskClient
@@ -43,9 +41,9 @@ class Tasks:
         session_id = request.parameter("session")
         if scope.session_id is not None:
             if session_id not in ("", scope.session_id):
-                return _json('{"tasks": []}')
+                return json_text_response('{"tasks": []}')
             session_id = scope.session_id
-        try:
+        with refusing():
             page = await self._asking(request).list(
                 agent=scope.agent,
                 session_id=session_id,
@@ -53,30 +51,24 @@ class Tasks:
                 page_size=_whole(request, "pageSize", 1000),
                 token=request.parameter("pageToken"),
             )
-        except grpc.aio.AioRpcError as error:
-            raise refusal_of(error) from None
-        return _json(page_text(page))
+        return json_text_response(page_text(page))
 
     async def get(self, request: Request, task_id: str) -> Response:
         """Answer one task."""
-        return _json(task_text(await self._look_up(request, task_id, basic=False)))
+        return json_text_response(task_text(await self._look_up(request, task_id, basic=False)))
 
     async def cancel(self, request: Request, task_id: str) -> Response:
         """Ask a task to stop, and answer it as it stands then."""
         task = await self._look_up(request, task_id)
-        try:
-            return _json(task_text(await self._asking(request).cancel(task.name)))
-        except grpc.aio.AioRpcError as error:
-            raise refusal_of(error) from None
+        with refusing():
+            return json_text_response(task_text(await self._asking(request).cancel(task.name)))
 
     async def wait(self, request: Request, task_id: str) -> Response:
         """Answer a task once it is terminal, or as it stands after ``timeout`` seconds, 60 at the most."""
         seconds = _seconds(request, "timeout")
         task = await self._look_up(request, task_id)
-        try:
-            return _json(task_text(await self._asking(request).wait(task.name, seconds)))
-        except grpc.aio.AioRpcError as error:
-            raise refusal_of(error) from None
+        with refusing():
+            return json_text_response(task_text(await self._asking(request).wait(task.name, seconds)))
 
     async def events(self, request: Request, task_id: str) -> Response:
         """Answer a task's events after ``Last-Event-ID`` (or ``after``), each once, until the terminal one."""
@@ -93,17 +85,11 @@ class Tasks:
 
     async def _look_up(self, request: Request, task_id: str, *, basic: bool = True) -> task_pb2.Task:
         scope: Scope = self._access.scope_of(request)
-        try:
+        with refusing():
             task = await self._asking(request).get(task_name(task_id), basic=basic)
-        except grpc.aio.AioRpcError as error:
-            raise refusal_of(error) from None
         if not scope.covers(task):
             raise no_such_task(task_id)
         return task
-
-
-def _json(text: str) -> Response:
-    return Response(200, text.encode("utf-8", "backslashreplace"), JSON)
 
 
 def _states(given: list[str]) -> list[task_pb2.Task.State.ValueType]:

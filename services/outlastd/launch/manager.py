@@ -11,7 +11,6 @@ from outlast.telemetry import tracing
 from outlast.telemetry.libraries import quiet_libraries
 from outlast.telemetry.log import configure, get_logger
 from outlastd.launch.loop import run_services
-from outlastd.launch.places import make_folder
 from outlastd.launch.stop_signal import StopSignal
 from outlastd.stores.sqlite import SQLiteTaskStore
 from outlastd.task_manager.auth import Access
@@ -35,7 +34,6 @@ async def _serve(settings: Settings) -> None:
     stop = StopSignal(settings.shutdown_grace)
     async with AsyncExitStack() as stack:
         set_up_telemetry(settings, stack)
-        make_folder(settings.store_path.parent, settings.store_path)
         bound = await start_task_manager(settings, stack)
         stop.install()
         get_logger().info("task manager is ready", address=bound.public, store=settings.store)

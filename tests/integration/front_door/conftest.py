@@ -119,8 +119,10 @@ def _dashed(headers: dict[str, str]) -> dict[str, str]:
 
 @pytest.fixture
 def agent() -> Agent:
-    """An agent without an entrypoint."""
-    return Agent()
+    """An agent without an entrypoint, whose loop runs."""
+    agent = Agent()
+    _ = agent.loop.loop
+    return agent
 
 
 @pytest.fixture
