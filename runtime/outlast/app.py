@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
+from outlast.context import RequestContext
 from outlast.ping import PingBoard, PingStatus
 from outlast.tasks import manual
 from outlast.tasks.async_task import AsyncTaskDecorator
@@ -22,14 +23,25 @@ class App:
     scripts, notebooks) calling and starting tasks works too, and nothing is recorded.
     """
 
-    def __init__(self, debug: bool = False) -> None:
+    def __init__(
+        self,
+        debug: bool = False,
+        lifespan: Callable[[Any], Any] | None = None,
+        middleware: Iterable[Any] | None = None,
+    ) -> None:
+        """``lifespan(app)`` is an async context manager around the agent's life; ``middleware`` is Starlette's."""
         self.debug = debug
+        self.lifespan = lifespan
+        #: The outermost first; each gives ``(class, args, kwargs)`` when it is iterated over, as Starlette's do.
+        self.middleware = list(middleware or ())
         #: What tasks run on and are tracked by.
         self.runtime = TaskRuntime()
         #: What ``GET /ping`` says.
         self.status = PingBoard(self.runtime.ledger, self.runtime.agent_loop)
         #: The function that ``POST /invocations`` calls.
         self.entrypoint_handler: Callable[..., Any] | None = None
+        #: The function that a connection to ``/ws`` is given to.
+        self.websocket_handler: Callable[..., Any] | None = None
         #: ``@app.async_task`` tracks every call of a function as a task; def or async def, with or without parentheses.
         #: Calling the result is still calling the function; ``.start(...)`` puts it in the background and returns a
         #: handle at once. ``name=`` is the task type, by default the function's name.
@@ -48,6 +60,14 @@ class App:
     def ping(self, function: Handler) -> Handler:
         """Have ``function()`` say what ``GET /ping`` answers: a PingStatus or its value; def or async def."""
         self.status.custom = function
+        return function
+
+    def websocket(self, function: Handler) -> Handler:
+        """Have ``function(websocket, context)`` serve connections to ``/ws``; an async def.
+
+        ``websocket`` has the interface of Starlette's: ``accept`` it first.
+        """
+        self.websocket_handler = function
         return function
 
     # -- tasks tracked by hand -------------------------------------------------------------------------
@@ -96,6 +116,12 @@ class App:
     def clear_forced_ping_status(self) -> None:
         """Undo ``force_ping_status``."""
         self.status.force(None)
+
+    # -- what the front door asks ----------------------------------------------------------------------
+
+    def make_context(self, session_id: str | None, request_headers: dict[str, str] | None, request: Any) -> Any:
+        """Return what a handler gets as ``context``."""
+        return RequestContext(session_id, request_headers, request)
 
     # -- running ---------------------------------------------------------------------------------------
 

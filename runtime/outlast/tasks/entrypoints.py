@@ -15,7 +15,6 @@ from contextvars import Context, copy_context
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
-from outlast.context import RequestContext
 from outlast.tasks.call_pool import CallPool
 from outlast.tasks.handler import Entrypoint, Kind
 from outlast.tasks.item_stream import AsyncSource, ItemStream, Source, SyncSource
@@ -71,10 +70,10 @@ class Entrypoints(Generic[R]):
         # asyncio itself keeps only weak references to tasks.
         self._running: set[asyncio.Task[None]] = set()
 
-    async def run(
-        self, entrypoint: Entrypoint, payload: object, request: RequestContext, context: Context
-    ) -> Outcome[R]:
-        """Call the handler in ``context`` and return its outcome. Whoever stops waiting does not stop the handler.
+    async def run(self, entrypoint: Entrypoint, payload: object, request: object, context: Context) -> Outcome[R]:
+        """Call the handler in ``context`` and return its outcome; ``request`` is what it gets as its own ``context``.
+
+        Whoever stops waiting does not stop the handler.
 
         Raises:
             CallPoolFull: the handler blocks, and so many others do already that it was not called.
@@ -116,7 +115,7 @@ class _Call(Generic[R]):
         owner: Entrypoints[R],
         entrypoint: Entrypoint,
         payload: object,
-        request: RequestContext,
+        request: object,
         context: Context,
         home: Mailbox,
         outcome: asyncio.Future[Outcome[R]],

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 from aiohttp import ClientPayloadError, web
 from aiohttp.streams import StreamReader
+from multidict import CIMultiDict
 
 from outlastd.front_door.connection import Connection
 from outlastd.front_door.door import Door
@@ -81,7 +82,10 @@ class AiohttpServer:
             response = refusal_response(refusal)
         except ClientGone as error:
             raise ConnectionResetError("the client left") from error
-        headers = {**response.headers, "Content-Type": response.content_type, "Server": "outlast"}
+        headers = response.headers
+        headers["Server"] = "outlast"
+        if response.content_type is not None:
+            headers["Content-Type"] = response.content_type
         if isinstance(response.body, bytes):
             return web.Response(status=response.status, headers=headers, body=response.body)
         try:
@@ -92,7 +96,7 @@ class AiohttpServer:
             await response.body.aclose()
 
     async def _send_chunks(
-        self, raw: web.BaseRequest, response: Response, headers: dict[str, str]
+        self, raw: web.BaseRequest, response: Response, headers: CIMultiDict[str]
     ) -> web.StreamResponse:
         assert not isinstance(response.body, bytes)
         sending = web.StreamResponse(status=response.status, headers=headers)

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from outlast import headers as names
-from outlast.context import Invocation, RequestContext
 from outlast.core.errors import InvalidField
 from outlast.core.validation import MAX_ID, check_text
 from outlast.headers import is_forwardable_header
@@ -38,11 +37,6 @@ def headers_of(request: Request) -> dict[str, str] | None:
         if _forwardable(name):
             forwarded[_AS_SHOWN.get(lower := name.lower(), lower)] = value
     return forwarded or None
-
-
-def context_of(request: Request, invocation: Invocation) -> RequestContext:
-    """Return what a handler gets as ``context``."""
-    return RequestContext(invocation.session_id or None, invocation.request_headers, request)
 
 
 _AS_SHOWN = {names.AUTHORIZATION.lower(): names.AUTHORIZATION}

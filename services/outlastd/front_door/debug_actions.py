@@ -3,34 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from outlast.context import Invocation
 from outlast.ping import PingBoard, PingStatus
 from outlast.telemetry import lines
+from outlastd.front_door.agent import Agent
 from outlastd.front_door.response import Response, json_response
 
 #: The member of a payload that names the action.
 ACTION = "_agent_core_app_action"
-
-
-class Agent(Protocol):
-    """What is asked of the App, at every request: both may be set late."""
-
-    @property
-    def entrypoint_handler(self) -> Callable[..., Any] | None:
-        """The function that is called; None for none."""
-        ...
-
-    @property
-    def debug(self) -> bool:
-        """Whether payloads may ask for debug actions."""
-        ...
-
-    def get_async_task_info(self) -> dict[str, Any]:
-        """Return how many tasks live here, their names and ages."""
-        ...
 
 
 class DebugActions:

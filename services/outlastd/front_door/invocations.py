@@ -19,8 +19,9 @@ from outlast.tasks.item_stream import ItemStream
 from outlast.telemetry import lines
 from outlast.telemetry.log import Level
 from outlast.telemetry.tracing import InvocationSpan, invocation_span
-from outlastd.front_door.call_context import context_of, credentials_of, headers_of, request_id_of, session_id_of
-from outlastd.front_door.debug_actions import Agent, DebugActions
+from outlastd.front_door.agent import Agent
+from outlastd.front_door.call_context import credentials_of, headers_of, request_id_of, session_id_of
+from outlastd.front_door.debug_actions import DebugActions
 from outlastd.front_door.durability import Durability
 from outlastd.front_door.invocation_stream import InvocationStream
 from outlastd.front_door.rendering import http_error_of, message_of
@@ -108,10 +109,11 @@ class Invocations:
             if self._in_flight > self._rules.max_invocations:
                 why = f"the agent is busy: {self._rules.max_invocations:,} invocations are under way; try again"
                 raise Refusal(429, why, headers=dict(RETRY_AFTER))
-            payload = await self._payload(request, invocation)
+            body = await request.read(self._rules.max_body_bytes)
+            payload = self._payload(body, invocation)
             response = await self._debug_actions.run(payload, invocation)
             if response is None:
-                outcome = await self._call(request, payload, invocation, span)
+                outcome = await self._call(request, body, payload, invocation, span)
                 error = outcome.error
                 response = await self._tell(outcome, invocation, span)
         except Refusal as refusal:
@@ -119,8 +121,7 @@ class Invocations:
         span.set_status(response.status, error)
         return response
 
-    async def _payload(self, request: Request, invocation: Invocation) -> object:
-        body = await request.read(self._rules.max_body_bytes)
+    def _payload(self, body: bytes, invocation: Invocation) -> object:
         began = time.monotonic()
         try:
             return json.loads(body)
@@ -135,7 +136,7 @@ class Invocations:
         raise Refusal(400, wrong, details=why)
 
     async def _call(
-        self, request: Request, payload: object, invocation: Invocation, span: InvocationSpan
+        self, request: Request, body: bytes, payload: object, invocation: Invocation, span: InvocationSpan
     ) -> Outcome[Response]:
         """Run the handler, if there is one and its tasks can be kept."""
         handler = self._agent.entrypoint_handler
@@ -150,7 +151,10 @@ class Invocations:
             raise Refusal(503, error.message, headers=dict(RETRY_AFTER), code=str(error.code)) from None
         context = copy_context()
         context.run(_bind, invocation, span)
-        shown = context_of(request, invocation)
+        shown = None
+        if self._entrypoint.takes_context:
+            request.body = body  # the handler may read it again
+            shown = self._agent.make_context(invocation.session_id or None, invocation.request_headers, request)
         try:
             return await self._entrypoints.run(self._entrypoint, payload, shown, context)
         except CallPoolFull as error:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from ipaddress import ip_address
-from urllib.parse import parse_qs
+from typing import Any
+from urllib.parse import parse_qs, quote
 
 from multidict import CIMultiDictProxy
 
@@ -30,10 +31,18 @@ class ClientGone(Exception):
 class Request:
     """One HTTP request. User code gets it as ``context.request`` and may look at method, path and headers."""
 
-    __slots__ = ("_query", "_query_string", "_read", "headers", "method", "path", "peer")
+    __slots__ = ("_query", "_query_string", "_read", "_scope", "body", "headers", "method", "path", "peer")
 
     def __init__(
-        self, method: str, path: str, query_string: str, headers: CIMultiDictProxy[str], peer: str, read: ReadBody
+        self,
+        method: str,
+        path: str,
+        query_string: str,
+        headers: CIMultiDictProxy[str],
+        peer: str,
+        read: ReadBody,
+        *,
+        scope: dict[str, Any] | None = None,
     ) -> None:
         self.method = method
         #: The path, percent-decoded.
@@ -42,9 +51,36 @@ class Request:
         self.headers = headers
         #: The address of whoever connected; empty where it is not known.
         self.peer = peer
+        #: The whole body, once it has been read for a handler that looks at the request; None else.
+        self.body: bytes | None = None
+        self._scope = scope
         self._query_string = query_string
         self._query: dict[str, list[str]] | None = None
         self._read = read
+
+    @property
+    def scope(self) -> dict[str, Any]:
+        """The ASGI scope: the one that it came with, where middleware may have left something, or one made for it."""
+        if self._scope is None:
+            self._scope = {
+                "type": "http",
+                "asgi": {"version": "3.0", "spec_version": "2.4"},
+                "http_version": "1.1",
+                "method": self.method,
+                "scheme": "http",
+                "path": self.path,
+                "raw_path": quote(self.path).encode("ascii"),
+                "query_string": self._query_string.encode("utf-8", "surrogateescape"),
+                "root_path": "",
+                "headers": [
+                    (name.lower().encode("latin-1", "replace"), value.encode("utf-8", "surrogateescape"))
+                    for name, value in self.headers.items()
+                ],
+                "client": (self.peer, 0) if self.peer else None,
+                "server": None,
+                "state": {},
+            }
+        return self._scope
 
     @property
     def query(self) -> dict[str, list[str]]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Protocol, Self
+
+from multidict import CIMultiDict
 
 from outlastd.front_door.request import Refusal
 
@@ -31,30 +34,44 @@ class Chunks(Protocol):
         ...
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, init=False)
 class Response:
     """One HTTP response."""
 
     status: int
     body: bytes | Chunks
-    content_type: str = JSON
-    headers: dict[str, str] = field(default_factory=dict)
+    #: None for a response without one.
+    content_type: str | None
+    #: All other headers; a name may come more than once, as ``Set-Cookie`` does.
+    headers: CIMultiDict[str]
+
+    def __init__(
+        self,
+        status: int,
+        body: bytes | Chunks,
+        content_type: str | None = JSON,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self.status = status
+        self.body = body
+        self.content_type = content_type
+        self.headers = CIMultiDict(headers or ())
 
 
-def json_response(value: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+def json_response(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Return ``value`` as compact JSON, whatever is in it."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
     return json_text_response(text, status, headers)
 
 
-def json_text_response(text: str, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+def json_text_response(text: str, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Return JSON text as it is, but that a lone surrogate, which UTF-8 cannot say, becomes its JSON escape."""
-    return Response(status, text.encode("utf-8", "backslashreplace"), JSON, headers or {})
+    return Response(status, text.encode("utf-8", "backslashreplace"), JSON, headers)
 
 
-def text_response(text: str, status: int, headers: dict[str, str] | None = None) -> Response:
+def text_response(text: str, status: int, headers: Mapping[str, str] | None = None) -> Response:
     """Return plain text."""
-    return Response(status, text.encode(), TEXT, headers or {})
+    return Response(status, text.encode(), TEXT, headers)
 
 
 def refusal_response(refusal: Refusal) -> Response:

@@ -17,8 +17,9 @@ from outlast.tasks.call_pool import CallPool
 from outlast.tasks.entrypoints import Entrypoints, Watermarked
 from outlast.tasks.loops import LoopThread
 from outlastd.front_door.access import Access
+from outlastd.front_door.agent import Agent
 from outlastd.front_door.aiohttp_server import IO_TIMEOUT, AiohttpServer
-from outlastd.front_door.debug_actions import Agent, DebugActions
+from outlastd.front_door.debug_actions import DebugActions
 from outlastd.front_door.door import Door
 from outlastd.front_door.durability import Durability
 from outlastd.front_door.guard import Guard, is_loopback

@@ -12,7 +12,8 @@ import aiohttp
 import grpc.aio
 import pytest
 
-from outlast.ping import PingBoard
+from outlast.context import RequestContext
+from outlast.ping import PingBoard, PingStatus
 from outlast.tasks.call_pool import CallPool
 from outlast.tasks.channel import open_channel
 from outlast.tasks.ledger import Ledger
@@ -46,6 +47,7 @@ class Agent:
 
     def __init__(self) -> None:
         self.entrypoint_handler: Callable[..., Any] | None = None
+        self.websocket_handler: Callable[..., Any] | None = None
         self.debug = False
         self.ledger = Ledger()
         self.loop = LoopThread("outlast-agent")
@@ -57,6 +59,18 @@ class Agent:
     def get_async_task_info(self) -> dict[str, Any]:
         """Count the live tasks."""
         return {"active_count": len(self.ledger.live()), "running_jobs": []}
+
+    def make_context(self, session_id: str | None, request_headers: dict[str, str] | None, request: Any) -> Any:
+        """Make what App makes."""
+        return RequestContext(session_id, request_headers, request)
+
+    def force_ping_status(self, status: PingStatus) -> None:
+        """Force the board."""
+        self.ping.force(status)
+
+    def clear_forced_ping_status(self) -> None:
+        """Clear the board."""
+        self.ping.force(None)
 
 
 class Client:

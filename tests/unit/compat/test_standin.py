@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from outlast.compat import compat_path
-from outlast.compat.app import BedrockAgentCoreApp
 from outlast.compat.context import BedrockAgentCoreContext
 from outlast.context import Invocation, current_invocation
 
@@ -95,13 +94,6 @@ def test_a_submodule_that_fails_to_load_says_why(tmp_path: Path) -> None:
     done = run("from bedrock_agentcore import memory", tmp_path)
 
     assert done.stderr.splitlines()[-1] == "ModuleNotFoundError: No module named 'something_that_is_not_installed'"
-
-
-def test_an_argument_that_would_do_nothing_is_refused() -> None:
-    """A lifespan that never runs would be a lie."""
-    with pytest.raises(NotImplementedError, match="does not support lifespan yet"):
-        BedrockAgentCoreApp(lifespan=object())
-    assert BedrockAgentCoreApp(debug=True).debug
 
 
 def test_the_context_is_the_invocations() -> None:
