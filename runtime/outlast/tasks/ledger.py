@@ -54,6 +54,8 @@ class Ledger:
         self._output_bytes = 0
         #: The tasks whose start has no answer yet, and the end of those that have ended meanwhile.
         self._unanswered_starts: dict[int, _End | None] = {}
+        #: How many tasks have ended of which the end is not queued yet: what is said of it comes first.
+        self._ends_to_send = 0
         #: Wakes the worker stream; None while no task manager is attached.
         self._attached: Callable[[], None] | None = None
         #: How many of the unanswered operations the stream has taken since the last rewind.
@@ -127,6 +129,7 @@ class Ledger:
             if not self._live:
                 self._tell_busy(False)
             end = _End(task.time_after(time.monotonic()), finish, tell)
+            self._ends_to_send += 1
             if tell is not None and task_id in self._unanswered_starts:
                 self._unanswered_starts[task_id] = end
                 return task
@@ -189,8 +192,8 @@ class Ledger:
 
     @property
     def settled(self) -> bool:
-        """Whether everything is answered."""
-        return not self._unanswered
+        """Whether everything is answered, and nothing is about to be sent."""
+        return not self._unanswered and not self._ends_to_send
 
     @property
     def watermark(self) -> int:
@@ -252,6 +255,7 @@ class Ledger:
         if end.tell is not None:
             end.tell()
         with self._lock:
+            self._ends_to_send -= 1
             self._enqueue(task_id, end.at, end.finish)
 
     # -- inside, with the lock held -------------------------------------------------------------------
@@ -295,7 +299,7 @@ class Ledger:
         self._live.clear()
         self._unanswered.clear()
         self._unanswered_starts.clear()
-        self._attached, self._taken, self._output_bytes = None, 0, 0
+        self._attached, self._taken, self._output_bytes, self._ends_to_send = None, 0, 0, 0
         self._ids.worker_number = _any_number()
 
 

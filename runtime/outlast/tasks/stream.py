@@ -35,6 +35,8 @@ BATCH_BYTES = 1024 * 1024
 MAX_IN_FLIGHT = 4_096
 #: Seconds between attempts to connect: from the first to the longest, with jitter.
 BACKOFF = (0.1, 2.0)
+#: Seconds between looks whether something more is to be sent, at the end.
+SETTLING = 0.005
 #: Seconds in which a manager that took the connection has to say welcome.
 WELCOME_TIMEOUT = 10.0
 
@@ -116,6 +118,7 @@ class WorkerStream:
             async with asyncio.timeout(timeout):
                 while not self._ledger.settled:  # the answer to a start may let the task's end follow
                     await self.acknowledged(self._ledger.watermark, timeout)
+                    await asyncio.sleep(SETTLING)
         self._ledger.detach()
         if self._task is not None:
             self._task.cancel()

@@ -127,6 +127,18 @@ def test_what_is_said_of_an_end_stands_between_the_answer_to_the_start_and_the_e
     assert not ledger.knows(task.task_id)
 
 
+def test_nothing_is_settled_while_an_end_is_being_said() -> None:
+    """Whoever waits for the last operation waits for the end that comes after its line too: it would be lost."""
+    ledger, settled = attached(), list[bool]()
+    task = ledger.start(Start("short"))
+    ledger.answer(1)
+    assert ledger.settled
+
+    ledger.finish(task.task_id, DONE, lambda: settled.append(ledger.settled))
+    assert settled == [False]
+    assert not ledger.settled
+
+
 def test_an_end_after_the_answer_is_said_and_sent_at_once() -> None:
     """Nothing waits where the start was answered before, or where nobody records."""
     for ledger in (attached(), Ledger()):
