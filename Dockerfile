@@ -29,9 +29,11 @@ RUN useradd --uid 1000 --home-dir /app --no-create-home outlast \
     && install --directory --owner outlast --group outlast /app /app/.outlast
 COPY --from=build /opt/outlast /opt/outlast
 
-# DOCKER_CONTAINER is how the front door knows to listen on all addresses of the container.
+# DOCKER_CONTAINER is how the front door knows to listen on all addresses of the container. Callers from elsewhere
+# are not told what a handler raised: the log is.
 ENV PATH=/opt/outlast/bin:$PATH \
     DOCKER_CONTAINER=1 \
+    OUTLAST_ERROR_DETAIL=off \
     PYTHONUNBUFFERED=1
 WORKDIR /app
 VOLUME /app/.outlast

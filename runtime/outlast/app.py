@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, TypeVar
 
 from outlast.context import RequestContext
@@ -11,7 +14,8 @@ from outlast.ping import PingBoard, PingStatus
 from outlast.tasks import manual
 from outlast.tasks.async_task import AsyncTaskDecorator
 from outlast.tasks.runtime import TaskRuntime
-from outlast.telemetry import lines
+from outlast.telemetry import lines, records
+from outlast.telemetry.log import get_logger
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
@@ -31,6 +35,11 @@ class App:
     ) -> None:
         """``lifespan(app)`` is an async context manager around the agent's life; ``middleware`` is Starlette's."""
         self.debug = debug
+        #: Writes JSON lines with the ids of the invocation; the runtime's own lines obey its level and its handlers.
+        self.logger = records.attach(debug)
+        self._program = _calling_program()
+        self._asgi: Callable[..., Any] | None = None
+        self._asgi_lock = threading.Lock()
         self.lifespan = lifespan
         #: The outermost first; each gives ``(class, args, kwargs)`` when it is iterated over, as Starlette's do.
         self.middleware = list(middleware or ())
@@ -123,15 +132,52 @@ class App:
         """Return what a handler gets as ``context``."""
         return RequestContext(session_id, request_headers, request)
 
+    def wrap_asgi(self, endpoint: Callable[..., Any]) -> Callable[..., Any] | None:
+        """Return ``endpoint``, an ASGI application, inside the program's middleware; None when there is none.
+
+        Middleware is made by this call, so it belongs on the loop that the result is to be called on.
+        """
+        if not self.middleware:
+            return None
+        stack = endpoint
+        for middleware_class, arguments, options in reversed(self.middleware):
+            stack = middleware_class(stack, *arguments, **options)
+
+        async def with_app(scope: Any, receive: Any, send: Any) -> None:
+            scope["app"] = self
+            await stack(scope, receive, send)
+
+        return with_app
+
     # -- running ---------------------------------------------------------------------------------------
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve as an ASGI application, for ``uvicorn agent:app`` and the like (https://asgi.readthedocs.io)."""
+        with self._asgi_lock:
+            if self._asgi is None:
+                from outlastd.launch import AsgiAgent  # deferred: see run()
+
+                self._asgi = AsgiAgent(self, self._program)
+        await self._asgi(scope, receive, send)
 
     def run(self, port: int | None = None, host: str | None = None, **options: Any) -> None:
         """Serve the agent until it is told to stop (SIGTERM, Ctrl-C).
 
         ``port`` is 8080 and ``host`` 127.0.0.1 (0.0.0.0 in a container) where neither these arguments nor the
-        variables OUTLAST_PORT, PORT and OUTLAST_HOST say otherwise; the variables win. Further ``options`` are taken
-        for compatibility with the original, whose server is another one, and do nothing.
+        variables OUTLAST_PORT, PORT and OUTLAST_HOST say otherwise; the variables win. Further ``options`` are those
+        of the original's server, which is another one: a WARNING names them, and they do nothing.
         """
+        if options:
+            get_logger().warning("options of another server have no effect", options=sorted(options))
         from outlastd.launch import run_agent  # deferred: `import outlast` loads neither grpc nor aiohttp
 
         run_agent(self, port=port, host=host)
+
+
+def _calling_program() -> Path | None:
+    """Return the file of the code that makes an App: the program, whoever imports it."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and str(frame.f_globals.get("__name__")).startswith("outlast."):
+        frame = frame.f_back
+    path = frame.f_globals.get("__file__")
+    return Path(path).absolute() if path else None

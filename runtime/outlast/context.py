@@ -7,6 +7,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
 
+from outlast.baggage import NO_BAGGAGE, Baggage
 from outlast.core.task import NO_TRACE, TraceContext
 
 
@@ -33,6 +34,8 @@ class Invocation:
     credentials: Mapping[str, str] = field(default_factory=dict)
     #: The request headers that may reach agent code; None when there are none.
     request_headers: dict[str, str] | None = None
+    #: The configuration bundle and the routing experiment that the request names.
+    baggage: Baggage = NO_BAGGAGE
     #: The ids of the tasks started so far, in order; appended to from any thread (list.append is atomic).
     task_ids: list[int] = field(default_factory=list)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+
 SESSION_ID = "X-Amzn-Bedrock-AgentCore-Runtime-Session-Id"
 REQUEST_ID = "X-Amzn-Bedrock-AgentCore-Runtime-Request-Id"
 #: The workload access token, under its newer name (which wins) and its older one.
@@ -55,3 +58,28 @@ def is_forwardable_header(name: str) -> bool:
     if name.startswith("x-amz-"):
         return name == _IDENTITY_TOKEN
     return not name.startswith("x-amzn-") or name.startswith(CUSTOM_PREFIX)
+
+
+def forwarded_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str] | None:
+    """Return, of a request's headers, those that may reach agent code; None for none.
+
+    ``Authorization`` is spelled so, however the client does; the workload access token is left out, though the rule
+    would let it pass: it is a credential, and has a getter of its own.
+    """
+    forwarded = {_AS_SHOWN.get(name.lower(), name): value for name, value in headers if _is_forwarded(name)}
+    return forwarded or None
+
+
+def credentials(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return, of a request's headers, those that identity helpers ask for; what is not there is left out."""
+    return {name: value for name in _CREDENTIALS if (value := headers.get(name))}
+
+
+_CREDENTIALS = (IDENTITY_TOKEN, WORKLOAD_ACCESS_TOKEN, OAUTH2_CALLBACK_URL)
+_AS_SHOWN = {AUTHORIZATION.lower(): AUTHORIZATION}
+_WORKLOAD_ACCESS_TOKEN = WORKLOAD_ACCESS_TOKEN.lower()
+
+
+@lru_cache(maxsize=1024)  # the same few names come with every request; the bound is for a client that makes names up
+def _is_forwarded(name: str) -> bool:
+    return name.lower() != _WORKLOAD_ACCESS_TOKEN and is_forwardable_header(name)

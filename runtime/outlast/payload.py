@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from typing import Any
 
 from outlast.core.errors import InvalidField
@@ -27,15 +28,24 @@ def convert_complex_objects(obj: Any, depth: int = 0) -> Any:
     return obj
 
 
-def to_json_text(obj: Any) -> str:
+def to_json_text(obj: Any, on_failure: Callable[[Exception], None] | None = None) -> str:
     """Return ``obj`` as JSON text, whatever it is.
 
-    As it stands where JSON can say it, else converted, else its ``str()``, else an object that says what failed.
+    As it stands where JSON can say it, else converted, else its ``str()``, else an object that says what failed;
+    ``on_failure`` is told why then.
+
+    Raises:
+        Exception: of user code that writing calls, or RecursionError; only what JSON cannot say is converted.
     """
-    text = _write(obj)
-    if text is None:
-        text = json.dumps({"error": "Serialization failed", "original_type": type(obj).__name__}, ensure_ascii=False)
-    return text
+    try:
+        return json.dumps(obj, ensure_ascii=False)
+    except (TypeError, ValueError):
+        written = _write_converted(obj)
+    if isinstance(written, str):
+        return written
+    if on_failure is not None:
+        on_failure(written)
+    return json.dumps({"error": "Serialization failed", "original_type": type(obj).__name__}, ensure_ascii=False)
 
 
 def to_stored_json(obj: Any, limit: int, *, field: str = "result") -> bytes:
@@ -47,7 +57,7 @@ def to_stored_json(obj: Any, limit: int, *, field: str = "result") -> bytes:
         InvalidField: there is no way to write it, or it is over the limit; names ``field``, the size and the limit.
     """
     text = _write(obj)
-    if text is None:
+    if isinstance(text, Exception):
         raise InvalidField(field, f"{type(obj).__name__} cannot be written as JSON")
     stored = text.encode("utf-8", "backslashreplace")
     if len(stored) > limit:
@@ -55,17 +65,20 @@ def to_stored_json(obj: Any, limit: int, *, field: str = "result") -> bytes:
     return stored
 
 
-def _write(obj: Any) -> str | None:
-    """Return JSON text; None when not even ``str()`` of the value can be had."""
+def _write(obj: Any) -> str | Exception:
+    """Return JSON text; what went wrong when not even ``str()`` of the value can be had."""
     try:
         return json.dumps(obj, ensure_ascii=False)
     except Exception:  # not only what json raises: a subclass of dict or list is user code
-        pass
+        return _write_converted(obj)
+
+
+def _write_converted(obj: Any) -> str | Exception:
     try:
         return json.dumps(convert_complex_objects(obj), ensure_ascii=False)
     except Exception:  # model_dump is user code
         pass
     try:
         return json.dumps(str(obj), ensure_ascii=False)
-    except Exception:  # so is __str__
-        return None
+    except Exception as error:  # so is __str__
+        return error

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 from outlast.tasks.call_pool import CallPool
 from outlast.tasks.handler import Kind, kind_of
 from outlast.telemetry import lines
+from outlast.telemetry.log import message_of
 
 #: Seconds that a custom handler has before the automatic status answers in its place.
 CUSTOM_TIME_LIMIT = 3.0
@@ -65,7 +66,7 @@ class PingBoard:
         time_limit: float = CUSTOM_TIME_LIMIT,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        #: The user's own handler: def or async def, returning a PingStatus or its value.
+        #: The user's own handler: def or async def, returning a PingStatus or its value; None for the automatic one.
         self.custom: Callable[[], Any] | None = None
         #: Whether invocations in flight count as busy too (OUTLAST_BUSY_INVOCATIONS).
         self.count_invocations = False
@@ -77,11 +78,18 @@ class PingBoard:
         self._lock = threading.RLock()
         self._forced: PingStatus | None = None
         self._invocations = 0
-        self._report = PingReport(PingStatus.HEALTHY, int(clock()))
+        #: The Unix time of the last change, which the report tells in whole seconds.
+        self.changed_at = clock()
+        self._report = PingReport(PingStatus.HEALTHY, int(self.changed_at))
         # A thread of its own: as many entrypoints as there are threads may block, and this one still answers.
         self._pool = CallPool(threads=1, name="outlast-ping")
         self._running: _CustomCall | None = None
         ledger.on_busy(lambda _busy: self._refresh())
+
+    @property
+    def forced(self) -> PingStatus | None:
+        """What it says whatever is true; None unless it was forced."""
+        return self._forced
 
     def force(self, status: PingStatus | str | None) -> None:
         """Say ``status`` from now on, whatever is true; None ends that."""
@@ -122,7 +130,7 @@ class PingBoard:
             return self._settle(call.status()).status
         status = None
         try:
-            status = PingStatus(custom())
+            status = _status(custom())
         except Exception as error:
             _warn(error)
         return self._settle(status).status
@@ -153,7 +161,8 @@ class PingBoard:
         with self._lock:
             status = self._forced or custom or self._automatic()
             if status is not self._report.status:
-                self._report = PingReport(status, int(self._clock()))
+                self.changed_at = self._clock()
+                self._report = PingReport(status, int(self.changed_at))
             return self._report
 
     def _refresh(self) -> None:
@@ -176,7 +185,7 @@ class _CustomCall:
         self._custom = custom
         self._time_limit = time_limit
         self._until = time.monotonic() + time_limit
-        self._outcome: PingStatus | BaseException = TimeoutError(f"no answer in {time_limit:g} s")
+        self._outcome: PingStatus | BaseException | None = TimeoutError(f"no answer in {time_limit:g} s")
         self._warned = False
         self._task: asyncio.Task[None] | None = None
 
@@ -188,7 +197,7 @@ class _CustomCall:
     def status(self) -> PingStatus | None:
         """Return what the handler said; None, and one warning, when it failed or has not answered."""
         outcome = self._outcome
-        if isinstance(outcome, PingStatus):
+        if not isinstance(outcome, BaseException):
             return outcome
         if not self._warned:
             self._warned = True
@@ -198,7 +207,7 @@ class _CustomCall:
     def run(self) -> None:
         """Call a ``def``, on a thread."""
         try:
-            self._outcome = PingStatus(self._custom())
+            self._outcome = _status(self._custom())
         except BaseException as error:
             self._outcome = error
         self.done.set_result(None)
@@ -209,12 +218,17 @@ class _CustomCall:
 
     async def _run_async(self) -> None:
         try:
-            self._outcome = PingStatus(await self._custom())
+            self._outcome = _status(await self._custom())
         except BaseException as error:  # a cancel too: the loop may be going down, and somebody waits
             self._outcome = error
         self.done.set_result(None)
 
 
+def _status(said: Any) -> PingStatus | None:
+    """Return what a custom handler said; None leaves it to the automatic status. Raises ValueError for nonsense."""
+    return None if said is None else PingStatus(getattr(said, "value", said))  # the member of an enum of its own too
+
+
 def _warn(error: BaseException) -> None:
-    name = type(error).__name__
-    lines.write("WARNING", f"Custom ping handler failed, falling back to automatic: {name}: {error}")
+    why = f"{type(error).__name__}: {message_of(error)}"
+    lines.write("WARNING", f"Custom ping handler failed, falling back to automatic: {why}")

@@ -80,7 +80,7 @@ def _token(text: str) -> str:
     return text
 
 
-def _origins(value: object) -> object:
+def _lower_case_list(value: object) -> object:
     if isinstance(value, str):
         return tuple(filter(None, (part.strip().rstrip("/").lower() for part in value.split(","))))
     return value
@@ -89,6 +89,12 @@ def _origins(value: object) -> object:
 def _origin(text: str) -> str:
     if not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/\s,*]+", text):
         raise ValueError(f"{text!r} is no origin; write https://example.com, several with commas between")
+    return text
+
+
+def _host_name(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9._-]+|[0-9a-f:]+", text):
+        raise ValueError(f"{text!r} is no name of a host; write agent.example.com, several with commas between")
     return text
 
 
@@ -133,7 +139,9 @@ class Settings(BaseSettings):
     #: Where a task manager listens, ``HOST:PORT``; None when nobody asked: then 127.0.0.1:50051, or the next free port.
     task_manager_listen: Annotated[str, AfterValidator(_address)] | None = None
     #: Where tasks are kept, ``sqlite:///PATH``.
-    store: Annotated[str, AfterValidator(_store)] = Field(default_factory=lambda data: default_store(data["agent"]))
+    store: Annotated[str, AfterValidator(_store)] = Field(
+        default_factory=lambda data: default_store(data["agent"], program_file())
+    )
 
     #: What callers of TaskService and of /tasks show; None for none.
     token: Token | None = Field(default=None, repr=False)
@@ -150,13 +158,20 @@ class Settings(BaseSettings):
     insecure: bool = False
     #: Origins of web pages that may talk to the front door.
     allowed_origins: Annotated[
-        tuple[Annotated[str, AfterValidator(_origin)], ...], NoDecode, BeforeValidator(_origins)
+        tuple[Annotated[str, AfterValidator(_origin)], ...], NoDecode, BeforeValidator(_lower_case_list)
+    ] = ()
+
+    #: Names under which a listener of this machine's may be asked: a proxy passes them on.
+    allowed_hosts: Annotated[
+        tuple[Annotated[str, AfterValidator(_host_name)], ...], NoDecode, BeforeValidator(_lower_case_list)
     ] = ()
 
     #: How long an answer waits for its tasks to be durable after the handler has run, seconds.
     ack_timeout: Seconds = 10.0
     #: How long running tasks may go on after SIGTERM, seconds.
     shutdown_grace: Seconds = 8.0
+    #: How long code may block the loop it runs on before the log names its line, seconds; 0 for as long as it likes.
+    blocked_after: Seconds = 1.0
     #: Whether an invocation under way makes /ping say HealthyBusy.
     busy_invocations: bool = False
     #: Whether a 500 tells the caller what the handler raised, as the contract has it.
@@ -164,8 +179,8 @@ class Settings(BaseSettings):
 
     #: The logger name of the contract's lines.
     logger_name: str = "bedrock_agentcore.app"
-    #: The least level that is logged.
-    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] = "INFO"
+    #: The least level that is logged; None when nobody asked: then INFO, and what the program says of its App's logger.
+    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] | None = None
 
     #: The largest request body, bytes.
     max_body_bytes: Bytes = 100_000_000
@@ -189,6 +204,15 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Let the environment win over arguments in code."""
         return env_settings, init_settings
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_after_program(cls, data: dict[str, Any]) -> dict[str, Any]:
+        program = data.pop("program", None)
+        if program is not None:
+            data.setdefault("agent", default_agent(program))
+            data.setdefault("store", default_store(str(data["agent"]), program))
+        return data
 
     @model_validator(mode="before")
     @classmethod
@@ -220,6 +244,8 @@ class Settings(BaseSettings):
 def load_settings(**code: Any) -> Settings:
     """Read and check the settings. ``code`` holds arguments of the program: the environment wins, None is not given.
 
+    ``program`` among them is the program's file, where that is not the one that Python was started with.
+
     Raises:
         StartRefused: something cannot be taken; one line that names the variable.
     """
@@ -244,9 +270,8 @@ def default_agent(program: Path | None) -> str:
     return (program.parent.name if program.stem == "__main__" else program.stem) or "agent"
 
 
-def default_store(agent: str) -> str:
+def default_store(agent: str, program: Path | None) -> str:
     """Return the store of an agent: a file in ``.outlast`` beside the program."""
-    program = program_file()
     folder = program.parent if program else Path.cwd()
     stem = re.sub(r"[/\\\x00:]", "-", agent)
     return f"{_SQLITE}{folder / '.outlast' / stem}.db"

@@ -23,12 +23,12 @@ class Launcher:
 
     def agent(self, program: str | Path, *, under: Sequence[str] = (), **environment: str) -> Agent:
         """Start ``outlast run PROGRAM`` on free ports; ``environment`` wins over the defaults of tests."""
-        arguments = ["-m", "outlast.cli", "run", str(self._find(program))]
+        arguments = ["-m", "outlast.cli", "run", str(self.find(program))]
         return self._keep(Agent(arguments, self._with(environment), self.folder, under=under))
 
     def python(self, program: str | Path, **environment: str) -> Agent:
         """Start ``python PROGRAM`` on free ports."""
-        return self._keep(Agent([str(self._find(program))], self._with(environment), self.folder))
+        return self._keep(Agent([str(self.find(program))], self._with(environment), self.folder))
 
     def ready(self, program: str | Path, **environment: str) -> Agent:
         """Start an agent and wait until it is ready."""
@@ -46,6 +46,10 @@ class Launcher:
         manager = self._keep(OutlastProcess(arguments, environment, self.folder))
         manager.ready()
         return manager
+
+    def process(self, arguments: list[str], **environment: str) -> OutlastProcess:
+        """Start ``python ARGUMENTS`` with free ports and the test's store."""
+        return self._keep(OutlastProcess(arguments, self._with(environment), self.folder))
 
     def close(self) -> list[OutlastProcess]:
         """End what still runs; return all that were started."""
@@ -69,7 +73,8 @@ class Launcher:
         return {**free, **environment}
 
     @staticmethod
-    def _find(program: str | Path) -> Path:
+    def find(program: str | Path) -> Path:
+        """Return the file of a program, of the examples or of the tests' own."""
         if isinstance(program, Path):
             return program
         return next(folder / program for folder in (EXAMPLES, PROGRAMS) if (folder / program).exists())

@@ -12,7 +12,7 @@ MAX_ID = 1024
 MAX_LABELS = 64
 MAX_LABEL_VALUE = 1024
 #: Bytes at the most of what a program says of a task when it starts it.
-MAX_METADATA = 64 * 1024
+MAX_METADATA = 1024 * 1024
 
 
 def check_text(field: str, value: object, limit: int, *, required: bool = False) -> str:

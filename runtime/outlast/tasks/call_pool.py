@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -19,6 +20,8 @@ class CallPool:
     """Daemon threads named ``{name}-1`` and so on, started when there is work for them. Thread-safe.
 
     Not a ThreadPoolExecutor: that one has no bound on what waits, and a handler that hangs would hang the exit.
+    Whoever posts does not wait for threads to start, which takes long when others compute: the thread that takes a
+    call and leaves nobody idle starts the next one first.
     """
 
     def __init__(self, *, threads: int = MAX_THREADS, waiting: int = MAX_WAITING, name: str = "outlast-call") -> None:
@@ -28,6 +31,7 @@ class CallPool:
         self._calls: deque[Callable[[], object]] = deque()
         self._changed = threading.Condition()
         self._threads = 0
+        #: Threads without a call, those among them that only start.
         self._idle = 0
         #: Calls that run or wait.
         self._admitted = 0
@@ -40,17 +44,16 @@ class CallPool:
 
         Raises:
             CallPoolFull: every thread is taken and the queue is full.
+            RuntimeError: the system does not give the pool its first thread.
         """
         with self._changed:
             if not admitted and self._admitted >= self._max_calls:
                 raise CallPoolFull(f"{self._admitted} calls run or wait")
+            if not self._threads:
+                self._start(self._reserve())
             self._admitted += 1
             self._calls.append(call)
-            if len(self._calls) > self._idle and self._threads < self._max_threads:
-                self._threads += 1
-                threading.Thread(target=self._run, name=f"{self._name}-{self._threads}", daemon=True).start()
-            else:
-                self._changed.notify()
+            self._changed.notify()
 
     def close(self) -> None:
         """Let each thread end once there is nothing left to do; a call that hangs is left behind."""
@@ -58,18 +61,45 @@ class CallPool:
             self._closed = True
             self._changed.notify_all()
 
+    def _reserve(self) -> int:
+        """Count one more thread, which is about to start; return its number. The lock is held."""
+        self._threads += 1
+        self._idle += 1
+        return self._threads
+
+    def _start(self, number: int) -> None:
+        try:
+            threading.Thread(target=self._run, name=f"{self._name}-{number}", daemon=True).start()
+        except BaseException:
+            self._leave()
+            raise
+
+    def _leave(self) -> None:
+        with self._changed:
+            self._threads -= 1
+            self._idle -= 1
+
     def _run(self) -> None:
-        while True:
-            with self._changed:
-                while not self._calls:
-                    if self._closed:
-                        self._threads -= 1
-                        return
-                    self._idle += 1
-                    self._changed.wait()
-                    self._idle -= 1
-                call = self._calls.popleft()
+        while (call := self._next()) is not None:
             call()
             del call  # what it holds must not live until the next one comes
             with self._changed:
                 self._admitted -= 1
+                self._idle += 1
+        self._leave()
+
+    def _next(self) -> Callable[[], object] | None:
+        """Wait for a call and take it, once there is another thread for the one after it; None at the end."""
+        with self._changed:
+            while not self._calls:
+                if self._closed:
+                    return None
+                self._changed.wait()
+            call = self._calls.popleft()
+            self._idle -= 1
+            if self._idle or self._closed or self._threads == self._max_threads:
+                return call
+            number = self._reserve()
+        with contextlib.suppress(RuntimeError):  # the system gives no more threads: those that are there go on
+            self._start(number)
+        return call

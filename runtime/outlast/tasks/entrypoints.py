@@ -51,8 +51,9 @@ class Outcome(Generic[R]):
     #: How long the handler took, in seconds.
     seconds: float
     value: R | None = None
-    #: The rendered items, when the handler is or returned a generator; ``asynchronous`` says of which kind.
+    #: The rendered items, when the handler is or returned a generator.
     stream: ItemStream | None = None
+    #: Of which kind the log calls that generator. The original bridges those of async handlers and calls them plain.
     asynchronous: bool = False
     error: BaseException | None = None
 
@@ -177,7 +178,8 @@ class _Call(Generic[R]):
             # What goes on elsewhere gets a copy of the context: this thread may not have left it when that begins.
             if isinstance(value, AsyncGenerator):
                 stream = owner.stream(AsyncSource(value, owner.agent_loop, copy_context()), self._home)
-                return Outcome(owner.watermark(), seconds, stream=stream, asynchronous=True)
+                asynchronous = self._entrypoint.kind not in _ASYNC_KINDS
+                return Outcome(owner.watermark(), seconds, stream=stream, asynchronous=asynchronous)
             if isinstance(value, Generator):
                 stream = owner.stream(SyncSource(value, owner.pool, self._home, copy_context()), self._home)
                 return Outcome(owner.watermark(), seconds, stream=stream)

@@ -55,6 +55,17 @@ class LoopThread:
         """The loop, running; starts the thread when there is none. Raises RuntimeError after ``close``."""
         return self._loop or self._start()
 
+    @property
+    def started(self) -> bool:
+        """Whether there is a loop; asking for ``loop`` makes one."""
+        return self._loop is not None
+
+    @property
+    def thread_id(self) -> int | None:
+        """The identifier of the loop's thread, while that runs and takes posts without starting anything."""
+        thread = self._thread
+        return thread.ident if self._mailbox is not None and thread is not None and thread.is_alive() else None
+
     def is_current(self) -> bool:
         """Whether the calling code runs on this loop's thread."""
         return self._thread is threading.current_thread()

@@ -17,6 +17,7 @@ from outlast.core.errors import InvalidField
 from outlast.tasks.current import CurrentTask, bound_task
 from outlast.tasks.outcome import raised, returned
 from outlast.tasks.runtime import FunctionEnd, TaskRuntime
+from outlast.telemetry import lines
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -77,6 +78,8 @@ class TaskRun(Generic[R]):
         if self.tracked.invocation is not current_invocation.get():
             self._scope.enter_context(_bound(current_invocation, self.tracked.invocation))
         self._scope.enter_context(self.runtime.trace.task_scope(self.tracked))
+        if self._on_end is not None:
+            lines.debug("Starting async task: %s", self.tracked.start.task_type, task=self.tracked)
         return self
 
     def __exit__(

@@ -1,14 +1,10 @@
-"""The tracer provider that the standard variables ask for, and the way of finished spans to it.
+"""The tracer provider that the standard variables ask for.
 
 Loaded only when spans are exported: it imports the OpenTelemetry SDK.
 """
 
 from __future__ import annotations
 
-import queue
-import threading
-import time
-from collections.abc import Callable
 from importlib.metadata import entry_points
 
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
@@ -17,16 +13,11 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExport
 
 from outlast.core.errors import StartRefused
 from outlast.telemetry import variables
-from outlast.telemetry.log import get_logger
 
 #: A collector that does not answer holds one export no longer than this, unless the environment says otherwise.
 EXPORT_TIMEOUT_SECONDS = 3
 #: Spans on the console are for somebody who looks at it.
 _CONSOLE_DELAY_MILLIS = 200.0
-#: Finished spans that may wait for a span processor of the user's.
-_MAX_WAITING = 2048
-
-_log = get_logger()
 
 
 def make_provider(service_name: str) -> TracerProvider:
@@ -75,38 +66,3 @@ def _otlp_exporter() -> SpanExporter:
             return HttpExporter(timeout=timeout)
         case other:
             raise StartRefused(f"OTEL_EXPORTER_OTLP_PROTOCOL: {other!r} is not supported; write grpc or http/protobuf")
-
-
-class Handover:
-    """Hands finished spans to a provider whose processors are the user's and may block, on a thread of its own."""
-
-    def __init__(self) -> None:
-        self._waiting: queue.Queue[Callable[[], None] | None] = queue.Queue(_MAX_WAITING)
-        self._dropped = False
-        self._thread = threading.Thread(target=self._run, name="outlast-spans", daemon=True)
-        self._thread.start()
-
-    def put(self, end: Callable[[], None]) -> None:
-        """Call ``end`` soon; drop it, with one line the first time, when too many wait."""
-        try:
-            self._waiting.put_nowait(end)
-        except queue.Full:
-            if not self._dropped:
-                self._dropped = True
-                _log.warning("Spans are dropped: the program's span processor is too slow")
-
-    def close(self, deadline_seconds: float) -> None:
-        """Call what waits, and end; give up after the deadline."""
-        give_up = time.monotonic() + deadline_seconds
-        try:
-            self._waiting.put(None, timeout=deadline_seconds)
-        except queue.Full:
-            return
-        self._thread.join(max(give_up - time.monotonic(), 0))
-
-    def _run(self) -> None:
-        while (end := self._waiting.get()) is not None:
-            try:
-                end()
-            except Exception as error:  # a processor of the user's
-                _log.warning("A span could not be handed over", reason=f"{type(error).__name__}: {error}")

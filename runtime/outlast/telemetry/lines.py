@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 from outlast.context import Invocation, current_invocation
 from outlast.core.state import StateReason, TaskState
 from outlast.core.task import Task
-from outlast.telemetry.log import Level, contract_logger, emit, error_fields
-from outlast.telemetry.propagation import span_id_of, trace_id_of
+from outlast.telemetry import records
+from outlast.telemetry.log import Level, contract_logger, error_fields, message_of
+from outlast.telemetry.propagation import span_id_in, span_id_of, trace_id_of
 from outlast.telemetry.tracked import Tracked
 
 _LOST = frozenset({StateReason.WORKER_LOST, StateReason.WORKER_SHUTDOWN})
@@ -53,14 +54,29 @@ def function_ended(
     """
     ending, level = _ENDINGS[state]
     # A cancel is somebody's wish: where in the function it struck is no news.
-    fields = {} if error is None or state is TaskState.CANCELED else error_fields(error)
+    told = None if error is None or state is TaskState.CANCELED else error_fields(error)
     message = f"Async task {ending}: {tracked.start.task_type} ({seconds:.3f}s)"
-    return partial(write, level, message, task=tracked, **fields)
+    # An exception holds on to all that its frames do, and this may wait for a task manager for hours.
+    kept = error if told and records.listened() else None
+    return partial(write, level, message, task=tracked, error=kept, error_told=told)
 
 
 def invocation_completed(seconds: float, invocation: Invocation) -> None:
     """Say that a handler has returned, ``seconds`` after it was called. Written by the front door."""
     write("INFO", f"Invocation completed successfully ({seconds:.3f}s)", invocation=invocation)
+
+
+def serialization_failed(error: Exception) -> None:
+    """Say that what a handler returned or yielded cannot be written as JSON. On the handler's thread."""
+    write("WARNING", f"Failed to serialize object: {type(error).__name__}: {message_of(error)}")
+
+
+def debug(message: str, *values: object, invocation: Invocation | None = None, task: Tracked | None = None) -> bool:
+    """Write a DEBUG line if somebody wants to read it, and return whether; else its ``%s`` are not even filled."""
+    enabled = records.enabled("DEBUG")
+    if enabled:
+        write("DEBUG", message % values, invocation=invocation, task=task)
+    return enabled
 
 
 def write(
@@ -70,30 +86,33 @@ def write(
     invocation: Invocation | None = None,
     task: Task | Tracked | None = None,
     error: BaseException | None = None,
+    error_told: Mapping[str, Any] | None = None,
     **more: Any,
 ) -> None:
     """Write a line in the contract's shape. From any thread; never raises.
 
     The ids are those of ``task`` where it is given, else of ``invocation``, else of the invocation that the caller
-    runs for. ``more`` goes behind them.
+    runs for. ``more`` goes behind them, and then what ``error`` says, or has been asked before (``error_told``).
     """
+    if not records.enabled(level):
+        return
     fields: dict[str, Any] = {"logger": contract_logger()}
+    origin: records.Origin | None = invocation or current_invocation.get()
     if task is not None:
-        started = task if isinstance(task, Task) else task.start
-        request_id, session_id, trace_context = started.request_id, started.session_id, started.trace_context
-    else:
-        invocation = invocation or current_invocation.get()
-        if invocation is None:
-            emit(level, message, fields | more, error)
-            return
-        request_id, session_id, trace_context = invocation.request_id, invocation.session_id, invocation.trace_context
-    if request_id:
-        fields["requestId"] = request_id
-    if session_id:
-        fields["sessionId"] = session_id
-    if task is not None:
-        fields["taskId"] = str(task.task_id)
-    if trace_id := trace_id_of(trace_context):
-        fields["traceId"] = trace_id
-        fields["spanId"] = span_id_of(task.task_id) if task is not None else trace_context.traceparent[36:52]
-    emit(level, message, fields | more, error)
+        origin = task if isinstance(task, Task) else task.start
+    if origin is not None:
+        if origin.request_id:
+            fields["requestId"] = origin.request_id
+        if origin.session_id:
+            fields["sessionId"] = origin.session_id
+        if task is not None:
+            fields["taskId"] = str(task.task_id)
+        if trace_id := trace_id_of(origin.trace_context):
+            fields["traceId"] = trace_id
+            fields["spanId"] = span_id_of(task.task_id) if task is not None else span_id_in(origin.trace_context)
+    fields |= more
+    if error_told is not None:
+        fields |= error_told
+    elif error is not None:
+        fields |= error_fields(error)
+    records.write(level, message, fields, origin, error)

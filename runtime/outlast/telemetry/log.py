@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import traceback
 from typing import Any, Literal, get_args
@@ -25,9 +26,19 @@ class _Configuration:
     """What the environment says until ``configure`` is called."""
 
     def __init__(self) -> None:
-        level = os.environ.get("OUTLAST_LOG_LEVEL", "").upper()
-        self.threshold = LEVELS.index(level) if level in LEVELS else LEVELS.index("INFO")
+        self.threshold = LEVELS.index("INFO")
         self.contract_logger = os.environ.get("OUTLAST_LOGGER_NAME") or CONTRACT_LOGGER_NAME
+        #: Whether somebody has asked for a level: then the App leaves it as it is.
+        self.level_given = False
+        for level in LEVELS:
+            if level == os.environ.get("OUTLAST_LOG_LEVEL", "").upper():
+                self.set_level(level)
+
+    def set_level(self, level: Level) -> None:
+        self.threshold = LEVELS.index(level)
+        self.level_given = True
+        # The contract's lines obey this logger, as in the original, and so do the records that the program writes.
+        logging.getLogger(CONTRACT_LOGGER_NAME).setLevel(level)
 
 
 _configuration = _Configuration()
@@ -36,9 +47,19 @@ _configuration = _Configuration()
 def configure(*, level: Level | None = None, logger_name: str | None = None) -> None:
     """Set the least level that is written and the logger name of the contract's lines; None leaves one as it is."""
     if level is not None:
-        _configuration.threshold = LEVELS.index(level)
+        _configuration.set_level(level)
     if logger_name is not None:
         _configuration.contract_logger = logger_name
+
+
+def level_given() -> bool:
+    """Return whether somebody has asked for a least level."""
+    return _configuration.level_given
+
+
+def enabled(level: Level) -> bool:
+    """Return whether a line of this level is written."""
+    return LEVELS.index(level) >= _configuration.threshold
 
 
 def contract_logger() -> str:
@@ -51,7 +72,7 @@ def emit(level: Level, message: str, fields: dict[str, Any], error: BaseExceptio
 
     From any thread; never raises.
     """
-    if LEVELS.index(level) < _configuration.threshold:
+    if not enabled(level):
         return
     try:
         if error is not None:

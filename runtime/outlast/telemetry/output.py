@@ -122,6 +122,12 @@ def _escaped(unsafe: re.Match[bytes]) -> bytes:
     return json.dumps(unsafe[0].decode("utf-8")).strip('"').replace("\x7f", "\\u007f").encode("ascii")
 
 
+def text(level: str, message: str, fields: Mapping[str, Any]) -> str:
+    """Return a line as text, without its end."""
+    event = _stamp(None, "", {"event": message, "line": (level, fields)})
+    return _render(None, "", event)[:-1].decode()
+
+
 _line: _Line = structlog.wrap_logger(_StandardError(), processors=[_stamp, _render], wrapper_class=_Line).bind()
 
 #: Write one line: ``write(level, message, fields)``.

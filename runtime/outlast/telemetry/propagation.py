@@ -80,6 +80,11 @@ def trace_id_of(context: TraceContext) -> str:
     return f"{parsed.trace_id:032x}" if parsed else ""
 
 
+def span_id_in(context: TraceContext) -> str:
+    """Return the id of the span that a valid trace context names, as sixteen hex digits."""
+    return context.traceparent[36:52]
+
+
 def trace_context_from(headers: Mapping[str, str] | Iterable[tuple[str, str | bytes]]) -> TraceContext:
     """Return the trace context in HTTP headers or gRPC metadata; NO_TRACE when there is none that is valid."""
     pairs = headers.items() if isinstance(headers, Mapping) else headers

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from outlast.baggage import EXPERIMENT_ARN, EXPERIMENT_VARIANT, NO_BAGGAGE, Baggage
 from outlast.context import current_invocation
 from outlast.core.task import NO_TRACE, Task, TraceContext
 from outlast.telemetry import variables
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
     from opentelemetry.trace import Span, SpanContext, Tracer
 
-    from outlast.telemetry.exporting import Handover
+    from outlast.telemetry.handover import Handover
 
 _log = get_logger()
 
@@ -92,12 +93,21 @@ def set_up(agent: str) -> bool:
         return False
     from opentelemetry import trace
 
-    from outlast.telemetry.exporting import Handover, make_provider
+    from outlast.telemetry.experiment import register
+    from outlast.telemetry.exporting import make_provider
+    from outlast.telemetry.handover import Handover
 
-    handover = Handover() if provider is not None else None
+    handover = None
     if provider is None:
         provider = make_provider(agent)
         trace.set_tracer_provider(provider)
+    else:
+        handover = Handover(
+            "outlast-spans",
+            dropped="Spans are dropped: the program's span processor is too slow",
+            failed="A span could not be handed over",
+        )
+    register(provider)
     _tracing = Tracing(provider, provider.get_tracer(SCOPE), agent, handover)
     return True
 
@@ -190,8 +200,11 @@ def invocation_span(
     request_id: str = "",
     method: str = "POST",
     path: str = "/invocations",
+    baggage: Baggage = NO_BAGGAGE,
 ) -> InvocationSpan:
     """Begin the span of an invocation, a child of the span that the request's headers name; a context manager."""
+    if baggage.experiment_arn or baggage.experiment_variant:
+        _stamp_spans_of_program()
     tracing = _tracing
     if tracing is None:
         return InvocationSpan(trace_context_from(headers))
@@ -206,6 +219,8 @@ def invocation_span(
         "session.id": session_id,
         "outlast.agent": tracing.agent,
         "outlast.request_id": request_id,
+        EXPERIMENT_ARN: baggage.experiment_arn,
+        EXPERIMENT_VARIANT: baggage.experiment_variant,
     }
     span = tracing.tracer.start_span(
         f"{method} {path}",
@@ -287,6 +302,16 @@ def _provider_of_program() -> TracerProvider | None:
 
     provider = trace.get_tracer_provider()
     return provider if isinstance(provider, TracerProvider) else None
+
+
+def _stamp_spans_of_program() -> None:
+    """Give the experiment to the program's spans, though it may have set its provider after the start."""
+    if "opentelemetry.sdk.trace" in sys.modules:
+        from opentelemetry import trace
+
+        from outlast.telemetry.experiment import register
+
+        register(trace.get_tracer_provider())
 
 
 def _current_span_context() -> SpanContext | None:

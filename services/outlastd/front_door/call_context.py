@@ -5,13 +5,35 @@ from __future__ import annotations
 import random
 import uuid
 from collections.abc import Mapping
-from functools import lru_cache
 
 from outlast import headers as names
+from outlast.baggage import HEADER as BAGGAGE
+from outlast.baggage import NO_BAGGAGE, Baggage, parse_baggage
+from outlast.context import Invocation
 from outlast.core.errors import InvalidField
 from outlast.core.validation import MAX_ID, check_text
-from outlast.headers import is_forwardable_header
+from outlast.telemetry import lines
+from outlast.telemetry.tracing import InvocationSpan, invocation_span
 from outlastd.front_door.request import Refusal, Request
+
+
+def begin_invocation(
+    request: Request, *, method: str = "POST", path: str = "/invocations"
+) -> tuple[Invocation, InvocationSpan]:
+    """Return the invocation that a request makes and its span, which has begun. Raises Refusal where an id is none."""
+    request_id, session_id = request_id_of(request), session_id_of(request)
+    baggage = _baggage_of(request, request_id, session_id)
+    span = invocation_span(
+        request.headers, session_id=session_id, request_id=request_id, method=method, path=path, baggage=baggage
+    )
+    invocation = Invocation(
+        request_id, session_id, span.trace_context, credentials_of(request), headers_of(request), baggage
+    )
+    if baggage.config_bundle is not None:
+        lines.write("INFO", f"Received config bundle ref: {baggage.config_bundle.bundle_id}", invocation=invocation)
+    else:
+        lines.debug("No config bundle ref found in request baggage", invocation=invocation)
+    return invocation, span
 
 
 def request_id_of(request: Request) -> str:
@@ -26,23 +48,24 @@ def session_id_of(request: Request) -> str:
 
 def credentials_of(request: Request) -> Mapping[str, str]:
     """Return the headers that identity helpers ask for; what is not there is left out."""
-    asked = (names.IDENTITY_TOKEN, names.WORKLOAD_ACCESS_TOKEN, names.OAUTH2_CALLBACK_URL)
-    return {name: value for name in asked if (value := request.headers.get(name))}
+    return names.credentials(request.headers)
 
 
 def headers_of(request: Request) -> dict[str, str] | None:
     """Return the headers that may reach agent code, in lower case but for ``Authorization``; None for none."""
-    forwarded = {}
-    for name, value in request.headers.items():
-        if _forwardable(name):
-            forwarded[_AS_SHOWN.get(lower := name.lower(), lower)] = value
-    return forwarded or None
+    return names.forwarded_headers((name.lower(), value) for name, value in request.headers.items())
 
 
-_AS_SHOWN = {names.AUTHORIZATION.lower(): names.AUTHORIZATION}
-
-#: The same few names come with every request; the bound is for a client that makes names up.
-_forwardable = lru_cache(maxsize=1024)(is_forwardable_header)
+def _baggage_of(request: Request, request_id: str, session_id: str) -> Baggage:
+    given = request.headers.getall(BAGGAGE, ())
+    if not given:
+        return NO_BAGGAGE
+    try:
+        return parse_baggage(given)
+    except Exception as error:  # what hears its warnings may be the program's own
+        why = f"{type(error).__name__}: {error} — raw baggage: {given[0]!r}"
+        lines.write("WARNING", f"Failed to parse baggage: {why}", invocation=Invocation(request_id, session_id))
+        return NO_BAGGAGE
 
 
 def _id(request: Request, header: str) -> str:

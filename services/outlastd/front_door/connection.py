@@ -12,10 +12,17 @@ from aiohttp.http_exceptions import LineTooLong
 class Connection(web.RequestHandler):
     """Speaks HTTP with one client."""
 
-    __slots__ = ("on_lost",)
+    __slots__ = ("on_lost", "upgraded")
 
     #: Called once the client has left, while somebody wants to know.
     on_lost: Callable[[], object] | None
+    #: Whether it has become a WebSocket.
+    upgraded: bool
+
+    def close(self) -> None:
+        """Take no further request. Of a WebSocket nothing is to be closed here: it would hear no more of its client."""
+        if not self.upgraded:
+            super().close()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Take note of the end of the connection."""

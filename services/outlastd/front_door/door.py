@@ -2,19 +2,38 @@
 
 from __future__ import annotations
 
+import contextlib
+from typing import Protocol
+
 from outlast.telemetry.log import get_logger
+from outlastd.front_door.asgi_types import Receive, Send
+from outlastd.front_door.denial import deny
 from outlastd.front_door.guard import Guard
 from outlastd.front_door.request import ClientGone, Refusal, Request
 from outlastd.front_door.response import Response, json_response, refusal_response
 from outlastd.front_door.router import Router
+from outlastd.front_door.websockets import WebSockets
+
+
+class Front(Protocol):
+    """What an adapter passes on to: the door, or the program's middleware before it."""
+
+    async def handle(self, request: Request) -> Response:
+        """Return the answer to a request; see Door."""
+        ...
+
+    async def websocket(self, request: Request, receive: Receive, send: Send) -> None:
+        """Serve a WebSocket connection; see Door."""
+        ...
 
 
 class Door:
     """Lets requests in and answers every one of them."""
 
-    def __init__(self, guard: Guard, router: Router) -> None:
+    def __init__(self, guard: Guard, router: Router, websockets: WebSockets) -> None:
         self.guard = guard
         self._router = router
+        self._websockets = websockets
 
     async def handle(self, request: Request) -> Response:
         """Return the answer to a request; whoever gets a body of chunks closes it.
@@ -29,6 +48,24 @@ class Door:
         response = self.guard.preflight(request) or await self._answer(request)
         self.guard.mark(request, response)
         return response
+
+    async def websocket(self, request: Request, receive: Receive, send: Send) -> None:
+        """Serve a request that asks for a WebSocket, on any path, up to the end of the connection.
+
+        ``receive`` and ``send`` pass ASGI's WebSocket events, and are called on the services' loop; ``request.scope``
+        is a scope of the type "websocket". Everything that the client is told goes through ``send``, refusals too: as
+        an HTTP response where ``scope["extensions"]`` has "websocket.http.response", else as a ``websocket.close``
+        before the accept, which servers make a 403 of. Returning without a close leaves it to the adapter to break
+        the connection off.
+        """
+        try:
+            self.guard.check(request)
+            await self._websockets.serve(request, receive, send)
+        except Refusal as refusal:
+            with contextlib.suppress(OSError):  # the client left
+                await deny(refusal, request.scope, send)
+        except Exception as error:  # a fault of ours
+            get_logger().error("a WebSocket failed", error=error, path=request.path)
 
     async def _answer(self, request: Request) -> Response:
         try:

@@ -18,20 +18,20 @@ from outlastd.front_door.response import Response
 class Guard:
     """Decides by ``Origin`` and ``Host`` whether a request is let in."""
 
-    def __init__(self, allowed_origins: Iterable[str] = (), *, loopback: bool = True) -> None:
+    def __init__(self, allowed_origins: Iterable[str] = (), allowed_hosts: Iterable[str] = ()) -> None:
         self._allowed = frozenset(allowed_origins)
-        #: Whether only this machine can reach the listener: then the ``Host`` must be a name of this machine.
-        self.loopback = loopback
+        #: Names, beside those of this machine, under which a listener of this machine's may be asked.
+        self._allowed_hosts = frozenset(allowed_hosts)
 
     def check(self, request: Request) -> None:
         """Let the request pass, or raise Refusal with 403."""
-        if self.loopback:
+        if request.on_loopback:
             for host in request.headers.getall("Host", ()):
-                if not _names_loopback(host):
+                if not (_names_loopback(host) or _name_of(host) in self._allowed_hosts):
                     raise Refusal(
                         403,
                         f"the Host {host!r} is not a name of this machine, where this agent listens only: "
-                        "ask 127.0.0.1 or localhost, or let it listen elsewhere with OUTLAST_HOST",
+                        "ask 127.0.0.1 or localhost, or name it in OUTLAST_ALLOWED_HOSTS",
                     )
         origin = request.headers.get("Origin")
         if origin is not None and origin.lower() not in self._allowed:
@@ -78,6 +78,12 @@ def _names_loopback(host: str) -> bool:
         return is_loopback(address) and (not port or _is_port(port[1:]))
     name, colon, port = host.partition(":")
     return is_loopback(name) and (not colon or _is_port(port))
+
+
+def _name_of(host: str) -> str:
+    """Return a ``Host`` header's name, without the port."""
+    name, colon, port = host.lower().rpartition(":")
+    return name if colon and _is_port(port) else host.lower()
 
 
 def _is_port(text: str) -> bool:

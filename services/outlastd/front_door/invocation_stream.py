@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Self
 
 from outlast.tasks.item_stream import End, Item, ItemStream
@@ -21,7 +21,7 @@ class InvocationStream:
         *,
         ack_timeout: float,
         keepalive: float,
-        on_error: Callable[[BaseException], dict[str, object]],
+        on_error: Callable[[BaseException], Awaitable[dict[str, object]]],
         on_close: Callable[[], None],
     ) -> None:
         self._items = items
@@ -62,13 +62,13 @@ class InvocationStream:
                 await self._durability.acknowledged(arrival.watermark, self._ack_timeout)
             except TimeoutError:
                 self._ended = True
-                return self._error(TimeoutError("the task manager has not confirmed the tasks that were started"))
+                return await self._error(TimeoutError("the task manager has not confirmed the tasks that were started"))
         if isinstance(arrival, Item):
             return arrival.data
         self._ended = True
         if arrival.error is None:
             raise StopAsyncIteration
-        return self._error(arrival.error)
+        return await self._error(arrival.error)
 
     async def aclose(self) -> None:
         """Close the generator, if it has not ended."""
@@ -77,6 +77,6 @@ class InvocationStream:
             self._items.close()
             self._on_close()
 
-    def _error(self, error: BaseException) -> bytes:
-        told = {**self._on_error(error), "message": "An error occurred during streaming"}
+    async def _error(self, error: BaseException) -> bytes:
+        told = {**await self._on_error(error), "message": "An error occurred during streaming"}
         return sse_event(json.dumps(told, ensure_ascii=False))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import time
 from contextvars import copy_context
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from outlast.context import Invocation, current_invocation
 from outlast.core.errors import TaskManagerUnavailable
@@ -16,23 +18,36 @@ from outlast.tasks.call_pool import CallPoolFull
 from outlast.tasks.entrypoints import Entrypoints, Outcome
 from outlast.tasks.handler import Entrypoint
 from outlast.tasks.item_stream import ItemStream
-from outlast.telemetry import lines
+from outlast.telemetry import lines, records
 from outlast.telemetry.log import Level
-from outlast.telemetry.tracing import InvocationSpan, invocation_span
+from outlast.telemetry.tracing import InvocationSpan
 from outlastd.front_door.agent import Agent
-from outlastd.front_door.call_context import credentials_of, headers_of, request_id_of, session_id_of
-from outlastd.front_door.debug_actions import DebugActions
+from outlastd.front_door.asgi_call import AsgiCalls
+from outlastd.front_door.call_context import begin_invocation
+from outlastd.front_door.debug_actions import DebugActionFailed, DebugActions
 from outlastd.front_door.durability import Durability
 from outlastd.front_door.invocation_stream import InvocationStream
-from outlastd.front_door.rendering import http_error_of, message_of
+from outlastd.front_door.rendering import AsgiResponse, http_error_of, http_error_response, message_of, text_of
 from outlastd.front_door.request import Refusal, Request
-from outlastd.front_door.response import EVENT_STREAM, RETRY_AFTER, Response, json_response, refusal_response
+from outlastd.front_door.response import (
+    EVENT_STREAM,
+    RETRY_AFTER,
+    Response,
+    internal_error,
+    json_response,
+    refusal_response,
+)
 from outlastd.front_door.sse import KEEPALIVE_SECONDS
 
 #: Seconds that a stream's headers wait for its first item, so that they can name the tasks started before it.
 FIRST_ITEM_WAIT = 0.5
+#: Seconds that an answer waits for log handlers of the program's own to hear what was said of it.
+HEARD_WAIT = 0.2
 #: Task ids at the most in the answer's header: common clients refuse a header over 8 KiB.
 MAX_IDS_IN_HEADER = 350
+
+
+_Outcome: TypeAlias = Outcome[Response | AsgiResponse]
 
 
 @dataclass(frozen=True)
@@ -54,7 +69,7 @@ class Invocations:
     def __init__(
         self,
         agent: Agent,
-        entrypoints: Entrypoints[Response],
+        entrypoints: Entrypoints[Response | AsgiResponse],
         ping: PingBoard,
         durability: Durability,
         rules: InvocationRules,
@@ -62,6 +77,7 @@ class Invocations:
     ) -> None:
         self._agent = agent
         self._entrypoints = entrypoints
+        self._asgi_calls = AsgiCalls(entrypoints.agent_loop, entrypoints.watermark)
         self._ping = ping
         self._durability = durability
         self._rules = rules
@@ -77,11 +93,7 @@ class Invocations:
 
     async def invoke(self, request: Request) -> Response:
         """Answer ``POST /invocations``."""
-        request_id, session_id = request_id_of(request), session_id_of(request)
-        span = invocation_span(request.headers, session_id=session_id, request_id=request_id)
-        invocation = Invocation(
-            request_id, session_id, span.trace_context, credentials_of(request), headers_of(request)
-        )
+        invocation, span = begin_invocation(request)
         response: Response | None = None
         self._begin()
         try:
@@ -111,14 +123,30 @@ class Invocations:
                 raise Refusal(429, why, headers=dict(RETRY_AFTER))
             body = await request.read(self._rules.max_body_bytes)
             payload = self._payload(body, invocation)
-            response = await self._debug_actions.run(payload, invocation)
+            lines.debug("Processing invocation request", invocation=invocation)
+            response = await self._debug(payload, invocation)
             if response is None:
                 outcome = await self._call(request, body, payload, invocation, span)
                 error = outcome.error
-                response = await self._tell(outcome, invocation, span)
+                response = await self._tell(outcome, request, invocation, span)
         except Refusal as refusal:
             response = refusal_response(refusal)
         span.set_status(response.status, error)
+        await records.heard(HEARD_WAIT)
+        return response
+
+    async def _debug(self, payload: object, invocation: Invocation) -> Response | None:
+        """Answer a payload that asks for a debug action; None for any other."""
+        began = time.monotonic()
+        try:
+            response = await self._debug_actions.run(payload, invocation)
+        except DebugActionFailed as failed:
+            told = {"error": "Debug action failed", "details": message_of(failed.cause)}
+            response = json_response(told if self._rules.error_detail else internal_error(invocation.request_id), 500)
+        except Exception as error:  # as in the original: a payload that is no object
+            return self._failure(error, time.monotonic() - began, invocation)
+        if response is not None:
+            lines.write("INFO", f"Debug action completed ({time.monotonic() - began:.3f}s)", invocation=invocation)
         return response
 
     def _payload(self, body: bytes, invocation: Invocation) -> object:
@@ -137,7 +165,7 @@ class Invocations:
 
     async def _call(
         self, request: Request, body: bytes, payload: object, invocation: Invocation, span: InvocationSpan
-    ) -> Outcome[Response]:
+    ) -> _Outcome:
         """Run the handler, if there is one and its tasks can be kept."""
         handler = self._agent.entrypoint_handler
         if handler is None:
@@ -154,28 +182,43 @@ class Invocations:
         shown = None
         if self._entrypoint.takes_context:
             request.body = body  # the handler may read it again
-            shown = self._agent.make_context(invocation.session_id or None, invocation.request_headers, request)
+            shown = self._context(request, invocation)
+        lines.debug("Invoking handler: %s", _name_of(handler), invocation=invocation)
         try:
             return await self._entrypoints.run(self._entrypoint, payload, shown, context)
         except CallPoolFull as error:
             raise Refusal(429, f"the agent is busy: {error}; try again", headers=dict(RETRY_AFTER)) from None
 
-    async def _tell(self, outcome: Outcome[Response], invocation: Invocation, span: InvocationSpan) -> Response:
+    def _context(self, request: Request, invocation: Invocation) -> object:
+        """Return what the handler gets as ``context``; one that says nothing where it cannot be made."""
+        try:
+            return self._agent.make_context(invocation.session_id or None, invocation.request_headers, request)
+        except Exception as error:
+            why = f"{type(error).__name__}: {message_of(error)}"
+            lines.write("WARNING", f"Failed to build request context: {why}", invocation=invocation)
+            return self._agent.make_context(None, None, None)
+
+    async def _tell(
+        self, outcome: _Outcome, request: Request, invocation: Invocation, span: InvocationSpan
+    ) -> Response:
         """Return the answer to an outcome, once the tasks it may speak of are durable."""
         if outcome.stream is not None:
             response = await self._stream(outcome, outcome.stream, invocation, span)
         else:
             try:
-                await self._durability.acknowledged(outcome.watermark, self._rules.ack_timeout)
+                await self._acknowledged(outcome.watermark)
+                value = self._value(outcome, invocation)
+                response = value if isinstance(value, Response) else await self._respond(value, request, span)
             except TimeoutError:
                 response = self._not_durable(outcome, invocation)
-            else:
-                response = self._value(outcome, invocation)
         response.headers.update(_task_headers(invocation))
         return response
 
-    def _value(self, outcome: Outcome[Response], invocation: Invocation) -> Response:
+    def _value(self, outcome: _Outcome, invocation: Invocation) -> Response | AsgiResponse:
         if outcome.error is not None:
+            if isinstance(outcome.error, Exception):
+                name = _name_of(self._agent.entrypoint_handler)
+                lines.debug("Handler '%s' execution failed", name, invocation=invocation)
             return self._failure(outcome.error, outcome.seconds, invocation)
         assert outcome.value is not None
         if outcome.value.status >= 400:
@@ -185,30 +228,45 @@ class Invocations:
             lines.invocation_completed(outcome.seconds, invocation)
         return outcome.value
 
+    async def _respond(self, response: AsgiResponse, request: Request, span: InvocationSpan) -> Response:
+        """Have the handler's own response send itself. Raises TimeoutError when its start may not be told."""
+        return await self._asgi_calls.call(
+            response.app,
+            request.scope,
+            response.context,
+            acknowledged=self._acknowledged,
+            first_wait=FIRST_ITEM_WAIT,
+            on_return=functools.partial(self._end, span),
+        )
+
+    async def _acknowledged(self, watermark: int) -> None:
+        await self._durability.acknowledged(watermark, self._rules.ack_timeout)
+
     def _failure(self, error: BaseException, seconds: float, invocation: Invocation) -> Response:
         if http_error := http_error_of(error):
             status, detail = http_error
             level: Level = "ERROR" if status >= 500 else "WARNING"
-            lines.write(level, f"HTTP {status} ({seconds:.3f}s): {detail}", invocation=invocation)
-            return json_response({"error": detail}, status)
+            lines.write(level, f"HTTP {status} ({seconds:.3f}s): {text_of(detail)}", invocation=invocation)
+            return http_error_response(status, detail)
         lines.write("ERROR", f"Invocation failed ({seconds:.3f}s)", invocation=invocation, error=error)
         if self._rules.error_detail:
             return json_response({"error": message_of(error)}, 500)
-        return json_response({"error": "Internal error", "requestId": invocation.request_id}, 500)
+        return json_response(internal_error(invocation.request_id), 500)
 
     async def _stream(
-        self, outcome: Outcome[Response], items: ItemStream, invocation: Invocation, span: InvocationSpan
+        self, outcome: _Outcome, items: ItemStream, invocation: Invocation, span: InvocationSpan
     ) -> Response:
         kind = "async" if outcome.asynchronous else "sync"
         generator = "async generator" if outcome.asynchronous else "generator"
         message = f"Returning streaming response ({generator}) ({outcome.seconds:.3f}s)"
         lines.write("INFO", message, invocation=invocation)
 
-        def failed(error: BaseException) -> dict[str, object]:
+        async def failed(error: BaseException) -> dict[str, object]:
             lines.write("ERROR", f"Error in {kind} streaming", invocation=invocation, error=error)
+            await records.heard(HEARD_WAIT)
             if self._rules.error_detail:
                 return {"error": message_of(error), "error_type": type(error).__name__}
-            return {"error": "Internal error", "error_type": "InternalError", "requestId": invocation.request_id}
+            return {"error_type": "InternalError"} | internal_error(invocation.request_id)
 
         body = InvocationStream(
             items,
@@ -226,9 +284,9 @@ class Invocations:
         except BaseException:
             items.close()
             raise
-        return Response(200, body, EVENT_STREAM, {"Cache-Control": "no-cache"})
+        return Response(200, body, EVENT_STREAM)
 
-    def _not_durable(self, outcome: Outcome[Response], invocation: Invocation) -> Response:
+    def _not_durable(self, outcome: _Outcome, invocation: Invocation) -> Response:
         lines.write("WARNING", f"Invocation returned HTTP 424 ({outcome.seconds:.3f}s)", invocation=invocation)
         # 424 and not 503: the handler has run, and no client sends a request again for a 424.
         return json_response(
@@ -247,6 +305,10 @@ def _bind(invocation: Invocation, span: InvocationSpan) -> None:
     """In the handler's own context: say what it runs for."""
     current_invocation.set(invocation)
     span.make_current()
+
+
+def _name_of(handler: object) -> str:
+    return getattr(handler, "__name__", "unknown")
 
 
 def _task_headers(invocation: Invocation) -> dict[str, str]:

@@ -2,46 +2,95 @@
 
 from __future__ import annotations
 
+import json
+from contextvars import Context, copy_context
+from dataclasses import dataclass
+
 from outlast.payload import to_json_text
-from outlastd.front_door.response import Response, json_text_response
+from outlast.telemetry import lines
+from outlastd.front_door.asgi_types import ASGIApp
+from outlastd.front_door.raw_headers import read_raw_headers
+from outlastd.front_door.response import Response, json_response, json_text_response
 from outlastd.front_door.sse import sse_event
+
+
+@dataclass(frozen=True, slots=True)
+class AsgiResponse:
+    """A response that a handler made and that says by itself, as an ASGI application, what is sent.
+
+    So does what streams, sends a file or goes on after it.
+    """
+
+    app: ASGIApp
+    #: The status that it was made with; what it sends may say another, as parts of files do.
+    status: int
+    #: The handler's, for the response to run in.
+    context: Context
 
 
 class ResponseRenderer:
     """Renders the outcome of a handler as the contract has it (section 1.3)."""
 
-    def value(self, value: object) -> Response:
+    def value(self, value: object) -> Response | AsgiResponse:
         """Return the 200 for a return value, or the response that the handler made itself."""
-        return _own_response(value) or json_text_response(to_json_text(value))
+        return _own_response(value) or json_text_response(to_json_text(value, lines.serialization_failed))
 
     def item(self, item: object) -> bytes:
         """Return the event for what a generator yielded."""
-        return sse_event(to_json_text(item))
+        return sse_event(to_json_text(item, lines.serialization_failed))
 
 
-def _own_response(value: object) -> Response | None:
+def _own_response(value: object) -> Response | AsgiResponse | None:
     """Return a Starlette response as ours. Known by its shape: Starlette is nothing that outlast depends on."""
-    status, body = getattr(value, "status_code", None), getattr(value, "body", None)
-    raw_headers = getattr(value, "raw_headers", None)
-    if type(status) is not int or not isinstance(body, bytes) or not isinstance(raw_headers, list):
+    status, raw_headers = getattr(value, "status_code", None), getattr(value, "raw_headers", None)
+    if type(status) is not int or not isinstance(raw_headers, list):
         return None
-    headers = {name.decode("latin-1").title(): text.decode("latin-1") for name, text in raw_headers}
-    headers.pop("Content-Length", None)
-    return Response(status, body, headers.pop("Content-Type", "application/octet-stream"), headers)
+    body = getattr(value, "body", None)
+    if not callable(value):
+        is_plain = isinstance(body, bytes)
+    else:
+        is_plain = isinstance(body, bytes | memoryview) and _is_starlettes_own(value)
+    if is_plain:
+        content_type, headers = read_raw_headers(raw_headers)
+        headers.popall("Content-Length", None)
+        return Response(status, bytes(body), content_type, headers)  # type: ignore[arg-type]
+    return AsgiResponse(value, status, copy_context()) if callable(value) else None
+
+
+def _is_starlettes_own(response: object) -> bool:
+    """Tell whether nothing but status, headers and body is sent of a Starlette response, and nothing done after."""
+    call = type(response).__call__
+    of_base = call.__qualname__ == "Response.__call__" and call.__module__ == "starlette.responses"
+    return of_base and getattr(response, "background", None) is None
 
 
 def message_of(error: BaseException) -> str:
     """Return what an exception says; its name when it says nothing and is none that handlers usually raise."""
-    try:
-        text = str(error)
-    except Exception:  # a __str__ of the user's
-        return type(error).__name__
+    text = text_of(error)
     return text if text or isinstance(error, Exception) else type(error).__name__
 
 
 def http_error_of(error: BaseException) -> tuple[int, object] | None:
-    """Return status and detail of an HTTPException such as Starlette's; None for any other exception."""
-    status = getattr(error, "status_code", None)
-    if type(status) is int and 400 <= status <= 599 and hasattr(error, "detail"):
-        return status, error.detail
+    """Return status and detail of Starlette's HTTPException; None for any other exception."""
+    if any(cls.__module__ == "starlette.exceptions" for cls in type(error).__mro__):
+        status, detail = getattr(error, "status_code", None), getattr(error, "detail", None)
+        if type(status) is int:
+            return status, detail
     return None
+
+
+def http_error_response(status: int, detail: object) -> Response:
+    """Return what the caller is told of an HTTPException, whatever its detail is."""
+    try:
+        text = json.dumps({"error": detail}, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except Exception:  # no JSON
+        return json_response({"error": text_of(detail)}, status)
+    return json_text_response(text, status)
+
+
+def text_of(value: object) -> str:
+    """Return what ``str()`` says of a value of the user's; its type's name when that raises."""
+    try:
+        return str(value)
+    except Exception:
+        return type(value).__name__

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import parse_qs, quote
@@ -28,10 +28,29 @@ class ClientGone(Exception):
     """The client has left; nobody reads an answer."""
 
 
+class State:
+    """What was left for handlers, as attributes: by middleware, and by the program's lifespan."""
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        self.__dict__ = values
+
+
 class Request:
     """One HTTP request. User code gets it as ``context.request`` and may look at method, path and headers."""
 
-    __slots__ = ("_query", "_query_string", "_read", "_scope", "body", "headers", "method", "path", "peer")
+    __slots__ = (
+        "_query",
+        "_query_string",
+        "_read",
+        "_scope",
+        "_state",
+        "body",
+        "headers",
+        "method",
+        "on_loopback",
+        "path",
+        "peer",
+    )
 
     def __init__(
         self,
@@ -42,7 +61,9 @@ class Request:
         peer: str,
         read: ReadBody,
         *,
-        scope: dict[str, Any] | None = None,
+        on_loopback: bool = False,
+        scope: MutableMapping[str, Any] | None = None,
+        state: Mapping[str, Any] | None = None,
     ) -> None:
         self.method = method
         #: The path, percent-decoded.
@@ -51,15 +72,19 @@ class Request:
         self.headers = headers
         #: The address of whoever connected; empty where it is not known.
         self.peer = peer
+        #: Whether it came to a listener that only this machine can reach.
+        self.on_loopback = on_loopback
         #: The whole body, once it has been read for a handler that looks at the request; None else.
         self.body: bytes | None = None
         self._scope = scope
+        #: What the program's lifespan has to say to each request.
+        self._state = state or {}
         self._query_string = query_string
         self._query: dict[str, list[str]] | None = None
         self._read = read
 
     @property
-    def scope(self) -> dict[str, Any]:
+    def scope(self) -> MutableMapping[str, Any]:
         """The ASGI scope: the one that it came with, where middleware may have left something, or one made for it."""
         if self._scope is None:
             self._scope = {
@@ -78,9 +103,14 @@ class Request:
                 ],
                 "client": (self.peer, 0) if self.peer else None,
                 "server": None,
-                "state": {},
+                "state": dict(self._state),
             }
         return self._scope
+
+    @property
+    def state(self) -> State:
+        """The attributes over ``scope["state"]``, as on Starlette's requests."""
+        return State(self.scope.setdefault("state", {}))
 
     @property
     def query(self) -> dict[str, list[str]]:

@@ -74,6 +74,11 @@ def text_response(text: str, status: int, headers: Mapping[str, str] | None = No
     return Response(status, text.encode(), TEXT, headers)
 
 
+def internal_error(request_id: str) -> dict[str, object]:
+    """Return what is told of an error whose text the caller is not to see (OUTLAST_ERROR_DETAIL)."""
+    return {"error": "Internal error", "requestId": request_id}
+
+
 def refusal_response(refusal: Refusal) -> Response:
     """Return what a refused request is answered."""
     return json_response({"error": refusal.error, **refusal.more}, refusal.status, refusal.headers)

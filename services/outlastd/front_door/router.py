@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
+from urllib.parse import quote
 
 from outlastd.front_door.request import Request
 from outlastd.front_door.response import Response, text_response
 
 #: Called with the request and with what stands in the path where the pattern has ``{}``.
 Handler: TypeAlias = Callable[..., Awaitable[Response]]
+#: What stays as it is in the query of a place that is redirected to.
+_IN_QUERIES = ":/%#?=@[]!$&'()*+,;"
 
 
 class Router:
@@ -37,11 +40,22 @@ class Router:
         if methods is None:
             methods, segments = self._match(tuple(request.path.split("/")))
         if methods is None:
-            return text_response("Not Found", 404)
+            return self._without_slashes(request) or text_response("Not Found", 404)
         handler = methods.get(request.method)
         if handler is None:
             return text_response("Method Not Allowed", 405, {"Allow": ", ".join(sorted(methods))})
         return await handler(request, *segments)
+
+    def _without_slashes(self, request: Request) -> Response | None:
+        """Return where to ask, as the original does, when all that is wrong with a path are slashes at its end."""
+        path = request.path.rstrip("/")
+        if path == request.path or path not in self._exact:
+            return None
+        host, query = request.headers.get("Host"), request.scope["query_string"]
+        place = f"{request.scope['scheme']}://{host}{path}" if host else path
+        if query:
+            place += "?" + quote(query, safe=_IN_QUERIES)
+        return Response(307, b"", None, {"Location": place})
 
     def _match(self, path: tuple[str, ...]) -> tuple[dict[str, Handler] | None, tuple[str, ...]]:
         for pattern, methods in self._patterns.items():

@@ -6,8 +6,10 @@ import asyncio
 import contextlib
 import errno
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import grpc.aio
 
@@ -18,17 +20,20 @@ from outlast.tasks.entrypoints import Entrypoints, Watermarked
 from outlast.tasks.loops import LoopThread
 from outlastd.front_door.access import Access
 from outlastd.front_door.agent import Agent
-from outlastd.front_door.aiohttp_server import IO_TIMEOUT, AiohttpServer
+from outlastd.front_door.aiohttp_server import AiohttpServer
 from outlastd.front_door.debug_actions import DebugActions
 from outlastd.front_door.door import Door
 from outlastd.front_door.durability import Durability
-from outlastd.front_door.guard import Guard, is_loopback
+from outlastd.front_door.guard import Guard
+from outlastd.front_door.incoming import IO_TIMEOUT
 from outlastd.front_door.invocations import InvocationRules, Invocations
+from outlastd.front_door.middleware import Middleware, Wrap
 from outlastd.front_door.ping import Ping
 from outlastd.front_door.rendering import ResponseRenderer
 from outlastd.front_door.router import Router
 from outlastd.front_door.task_client import TaskClient
 from outlastd.front_door.tasks import Tasks
+from outlastd.front_door.websockets import WebSockets
 
 #: How many ports after the wanted one are tried when it is taken and nobody asked for it.
 SEARCH = 20
@@ -43,6 +48,7 @@ class FrontDoorOptions:
     #: What callers of ``/tasks`` show to see every session's; empty for none.
     token: str = ""
     allowed_origins: Sequence[str] = ()
+    allowed_hosts: Sequence[str] = ()
     rules: InvocationRules = field(default_factory=InvocationRules)
     #: Seconds that a client may leave us waiting within a request.
     io_timeout: float = IO_TIMEOUT
@@ -66,7 +72,7 @@ class FrontDoor:
         ping: PingBoard,
         runtime: Runtime,
         durability: Durability,
-        channel: grpc.aio.Channel,
+        channel: grpc.aio.Channel | None,
         options: FrontDoorOptions,
         *,
         channel_token: str = "",
@@ -76,10 +82,22 @@ class FrontDoor:
         router = Router()
         router.add("POST", "/invocations", self._invocations.invoke)
         Ping(ping).route(router)
-        access = Access(options.agent_name, options.token)
-        Tasks(TaskClient(channel, channel_token), access, keepalive=options.rules.keepalive).route(router)
-        self._door = Door(Guard(options.allowed_origins), router)
-        self._server = AiohttpServer(self._door, io_timeout=options.io_timeout)
+        if channel is not None:  # None where nothing is recorded
+            access = Access(options.agent_name, options.token)
+            Tasks(TaskClient(channel, channel_token), access, keepalive=options.rules.keepalive).route(router)
+        self._websockets = WebSockets(agent, runtime.agent_loop, runtime.ledger, durability, options.rules)
+        #: Answers requests, whichever server they come through.
+        self.door = Door(Guard(options.allowed_origins, options.allowed_hosts), router, self._websockets)
+        self._server = AiohttpServer(self.door, io_timeout=options.io_timeout)
+        self._middleware: Middleware | None = None
+        self._make_middleware = partial(
+            Middleware.around,
+            door=self.door,
+            agent_loop=runtime.agent_loop,
+            watermark=entrypoints.watermark,
+            acknowledged=partial(durability.acknowledged, timeout=options.rules.ack_timeout),
+            max_body_bytes=options.rules.max_body_bytes,
+        )
         self._addresses: list[tuple[str, int]] = []
 
     @property
@@ -98,12 +116,17 @@ class FrontDoor:
         host, port = self._addresses[0]
         return f"http://{_address({'0.0.0.0': '127.0.0.1', '::': '::1'}.get(host, host), port)}"
 
-    async def start(self, host: str, port: int, *, search: bool = False) -> None:
+    async def start(
+        self, host: str, port: int, *, search: bool = False, state: Mapping[str, Any] | None = None
+    ) -> None:
         """Begin to serve. ``search``: where the port is taken, take the next free one, up to 20 on.
+
+        ``state`` is what the program's lifespan has to say to each request.
 
         Raises:
             StartRefused: the address cannot be had; one line that names cause and cure.
         """
+        self._server.state = state or {}
         last = min(port + SEARCH, 65_535) if search and port else port
         for candidate in range(port, last + 1):
             try:
@@ -115,15 +138,28 @@ class FrontDoor:
                     raise refusal from None
         else:
             raise refusal
-        self._door.guard.loopback = all(is_loopback(address) for address, _ in self._addresses)
+
+    async def put_behind(self, wrap: Wrap) -> None:
+        """Have what comes to the listener pass the middleware that ``wrap`` puts around the door, if it has any.
+
+        Raises:
+            StartRefused: the middleware cannot be made; one line.
+        """
+        self._middleware = await self._make_middleware(wrap)
+        self._server.door = self._middleware or self.door
 
     async def stop(self, grace: float) -> None:
-        """Take no more connections, give the invocations in flight ``grace`` seconds, and close."""
+        """Take no more connections, give what is under way ``grace`` seconds, and close."""
         await self._server.stop_listening()
+        await asyncio.gather(self._websockets.close(grace), self._invocations_end(grace))
+        await self._server.close()
+
+    async def _invocations_end(self, grace: float) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace):
                 await self._invocations.idle()
-        await self._server.close()
+                if self._middleware is not None:
+                    await self._middleware.idle()
 
 
 def _refused(host: str, port: int, error: Exception) -> StartRefused:

@@ -1,21 +1,23 @@
-"""An agent process: front door, runtime, worker stream and, unless another is named, a task manager of its own."""
+"""An agent: front door, runtime, worker stream and, unless another is named, a task manager of its own."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from outlast.core.operation import Finish
 from outlast.settings import DEFAULT_PORT, Settings, load_settings
 from outlast.tasks.call_pool import CallPool
 from outlast.tasks.tracked import TrackedTask
+from outlast.tasks.watchdog import Watchdog
 from outlast.telemetry import lines, tracing
 from outlast.telemetry.log import get_logger
 from outlastd.front_door.invocations import InvocationRules
 from outlastd.front_door.server import FrontDoor, FrontDoorOptions, Runtime
 from outlastd.launch.drain import drain
+from outlastd.launch.lifespan import Lifespan, LifespanOnAgentLoop
 from outlastd.launch.loop import run_services
 from outlastd.launch.manager import set_up_telemetry
 from outlastd.launch.stop_signal import StopSignal
@@ -28,6 +30,42 @@ if TYPE_CHECKING:
 FLUSH_TIMEOUT = 1.0
 
 
+class RunningAgent:
+    """The services of one agent, at work on the services' loop."""
+
+    def __init__(self, app: App, connection: Connection, front_door: FrontDoor) -> None:
+        self.connection = connection
+        self.front_door = front_door
+        self._app = app
+
+    @classmethod
+    async def start(cls, app: App, settings: Settings, stack: AsyncExitStack) -> RunningAgent:
+        """Start everything but a listener; ``stack`` undoes it when it is left.
+
+        Raises:
+            StartRefused: one line that names cause and cure.
+        """
+        set_up_telemetry(settings, stack)
+        _set_up_runtime(app, settings)
+        await asyncio.to_thread(app.runtime.start_loops)
+        watchdog = Watchdog((app.runtime.agent_loop, app.runtime.tasks_loop), settings.blocked_after)
+        watchdog.start()
+        stack.callback(watchdog.close)
+        connection = await connect_worker(app, settings, stack)
+        return cls(app, connection, _make_front_door(app, settings, connection))
+
+    async def stop(self, grace: float, stop: StopSignal, lifespan: Lifespan) -> None:
+        """Stop in the order in which nothing is lost, within ``grace`` seconds and a little; at once if asked again."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + grace
+        get_logger().info("agent is stopping", seconds=grace)
+        await stop.unless_at_once(self.front_door.stop(grace))
+        await drain(self._app.runtime.ledger, max(deadline - loop.time(), 0.0), stop)
+        # What tasks use is closed once they have ended.
+        await stop.unless_at_once(lifespan.stop(max(deadline - loop.time(), FLUSH_TIMEOUT)))
+        await self.connection.stream.close(FLUSH_TIMEOUT)
+
+
 def run_agent(app: App, *, port: int | None = None, host: str | None = None) -> None:
     """Serve ``app`` on this thread until the process is told to stop.
 
@@ -38,33 +76,32 @@ def run_agent(app: App, *, port: int | None = None, host: str | None = None) -> 
 
 
 async def _serve(app: App, settings: Settings) -> None:
-    """Start, say so, run until a signal, and stop in the order in which nothing is lost."""
-    log, loop = get_logger(), asyncio.get_running_loop()
+    """Start, say so, run until a signal, and stop."""
     stop = StopSignal(settings.shutdown_grace)
     async with AsyncExitStack() as stack:
-        set_up_telemetry(settings, stack)
-        _set_up_runtime(app, settings)
-        await asyncio.to_thread(app.runtime.start_loops)
-        connection = await connect_worker(app, settings, stack)
-        front_door = _make_front_door(app, settings, connection)
-        wanted = DEFAULT_PORT if settings.port is None else settings.port
-        await front_door.start(settings.host, wanted, search=settings.port is None)
+        agent = await RunningAgent.start(app, settings, stack)
+        lifespan = LifespanOnAgentLoop(app)
+        state = await lifespan.start()
+        await agent.front_door.put_behind(app.wrap_asgi)
+        await _listen(agent, settings, state)
         stop.install()
-        if wanted not in (0, front_door.port):
-            log.warning("port is taken, another is used", wanted=wanted, used=front_door.port)
-        log.info(
-            "agent is ready",
-            address=front_door.address,
-            agent=settings.agent,
-            **connection.shown,
-            tryIt=f"curl -i -X POST {front_door.local_address}/invocations -d '{{}}'",
-        )
-        grace = await stop.wait()
-        deadline = loop.time() + grace
-        log.info("agent is stopping", seconds=grace)
-        await stop.unless_at_once(front_door.stop(grace))
-        await drain(app.runtime.ledger, max(deadline - loop.time(), 0.0), stop)
-        await connection.stream.close(FLUSH_TIMEOUT)
+        await agent.stop(await stop.wait(), stop, lifespan)
+
+
+async def _listen(agent: RunningAgent, settings: Settings, state: Mapping[str, Any]) -> None:
+    """Bind the front door to its address, and say where it is."""
+    front_door, log = agent.front_door, get_logger()
+    wanted = DEFAULT_PORT if settings.port is None else settings.port
+    await front_door.start(settings.host, wanted, search=settings.port is None, state=state)
+    if wanted not in (0, front_door.port):
+        log.warning("port is taken, another is used", wanted=wanted, used=front_door.port)
+    log.info(
+        "agent is ready",
+        address=front_door.address,
+        agent=settings.agent,
+        **agent.connection.shown,
+        tryIt=f"curl -i -X POST {front_door.local_address}/invocations -d '{{}}'",
+    )
 
 
 def _set_up_runtime(app: App, settings: Settings) -> None:
@@ -97,6 +134,12 @@ def _make_front_door(app: App, settings: Settings, connection: Connection) -> Fr
         Runtime(app.runtime.ledger, app.runtime.agent_loop, CallPool(threads=settings.max_call_threads)),
         connection.stream,
         connection.channel,
-        FrontDoorOptions(settings.agent, token, settings.allowed_origins, rules),
+        FrontDoorOptions(
+            settings.agent,
+            token,
+            allowed_origins=settings.allowed_origins,
+            allowed_hosts=settings.allowed_hosts,
+            rules=rules,
+        ),
         channel_token=token if settings.task_manager is not None else "",
     )

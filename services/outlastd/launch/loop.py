@@ -17,7 +17,7 @@ def run_services(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
     What refuses to start ends the program with one line on stderr and exit code 1.
     """
     try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
             runner.run(main())
     except StartRefused as refused:
         sys.exit(f"outlast: {refused}")
@@ -25,7 +25,8 @@ def run_services(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
         sys.exit(130)
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    """Return what makes the services' loop."""
     try:
         import uvloop
     except ImportError:  # no wheel for this platform: the standard loop does as well, only slower

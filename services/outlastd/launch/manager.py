@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from outlast.settings import DEFAULT_TASK_MANAGER_LISTEN, Settings
-from outlast.telemetry import tracing
+from outlast.telemetry import records, tracing
 from outlast.telemetry.libraries import quiet_libraries
 from outlast.telemetry.log import configure, get_logger
 from outlastd.launch.loop import run_services
@@ -18,6 +18,8 @@ from outlastd.task_manager.server import Bound, ServerSettings, TaskManagerServe
 
 #: Seconds that calls under way get when the task manager stops.
 STOP_GRACE = 2.0
+#: Seconds that log handlers of the program's own get for the last lines.
+LOG_GRACE = 0.5
 #: Seconds that the last spans get.
 SPANS_GRACE = 0.8
 
@@ -42,8 +44,9 @@ async def _serve(settings: Settings) -> None:
 
 
 def set_up_telemetry(settings: Settings, stack: AsyncExitStack) -> None:
-    """Set up log lines and spans; ``stack`` exports the last spans when it is left."""
+    """Set up log lines and spans, on the services' loop; ``stack`` exports the last spans when it is left."""
     configure(level=settings.log_level, logger_name=settings.logger_name)
+    stack.push_async_callback(asyncio.to_thread, records.hand_over_from_here(), LOG_GRACE)
     quiet_libraries()
     if tracing.set_up(settings.agent):
         stack.push_async_callback(asyncio.to_thread, tracing.shutdown, SPANS_GRACE)

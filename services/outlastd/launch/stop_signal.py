@@ -17,8 +17,8 @@ class StopSignal:
     """The wish to stop, and how long it may take. Lives on the services' loop."""
 
     def __init__(self, grace: float) -> None:
-        """``grace`` is what SIGTERM allows, in seconds."""
-        self._grace = grace
+        #: Seconds that stopping may take: what SIGTERM allows, until somebody asks for something else.
+        self.grace = grace
         self._first = asyncio.Event()
         self._second = asyncio.Event()
 
@@ -27,15 +27,15 @@ class StopSignal:
         if threading.current_thread() is not threading.main_thread():
             return
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, self._received, self._grace)
+        loop.add_signal_handler(signal.SIGTERM, self.ask, self.grace)
         loop.add_signal_handler(
-            signal.SIGINT, self._received, min(TERMINAL_GRACE, self._grace) if sys.stderr.isatty() else self._grace
+            signal.SIGINT, self.ask, min(TERMINAL_GRACE, self.grace) if sys.stderr.isatty() else self.grace
         )
 
     async def wait(self) -> float:
         """Return, once somebody has asked to stop, how many seconds that may take."""
         await self._first.wait()
-        return self._grace
+        return self.grace
 
     async def unless_at_once(self, wait: Coroutine[Any, Any, object], timeout: float | None = None) -> None:
         """Await ``wait``, up to ``timeout`` seconds, and give it up as soon as somebody asks to stop at once."""
@@ -47,9 +47,10 @@ class StopSignal:
         if waiting in done:
             waiting.result()
 
-    def _received(self, grace: float) -> None:
+    def ask(self, grace: float) -> None:
+        """Ask to stop within ``grace`` seconds; asked a second time, at once. On the loop."""
         if self._first.is_set():
             self._second.set()
         else:
-            self._grace = grace
+            self.grace = grace
             self._first.set()

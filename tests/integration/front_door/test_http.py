@@ -35,7 +35,7 @@ async def _still_serves(client: Client) -> bool:
         ("GET", "/tasks/1/cancel", 405, "POST", b"Method Not Allowed"),
         ("GET", "/", 404, None, b"Not Found"),
         ("GET", "/tasks/1/unknown", 404, None, b"Not Found"),
-        ("POST", "/invocations/", 404, None, b"Not Found"),
+        ("POST", "/invocations/x", 404, None, b"Not Found"),
     ],
 )
 async def test_wrong_method_and_unknown_path(
@@ -170,7 +170,7 @@ async def test_a_foreign_host_is_403_on_a_loopback_listener(open_door: Open, hos
     answer = await client.get("/ping", Host=host)
 
     assert answer.status == 403
-    assert "OUTLAST_HOST" in answer.json["error"]
+    assert "OUTLAST_ALLOWED_HOSTS" in answer.json["error"]
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST:1", "127.0.0.1", "127.9.9.9:80", "[::1]", "[::1]:8080"])
@@ -231,3 +231,24 @@ async def test_a_host_that_is_none_is_one_line(open_door: Open) -> None:
     with pytest.raises(StartRefused, match=r"cannot listen on 192\.0\.2\.1:0: "):
         await client.door.start("192.0.2.1", 0)
     await client.door.start("127.0.0.1", 0)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize(
+    ("path", "place"),
+    [
+        ("/invocations/", "/invocations"),
+        ("/ping//", "/ping"),
+        ("/ping/?a=b%20c&d=", "/ping?a=b%20c&d="),
+    ],
+)
+async def test_slashes_at_the_end_of_a_path_are_redirected(
+    agent: Agent, open_door: Open, connect: Connect, method: str, path: str, place: str
+) -> None:
+    """A path that is wrong by slashes at its end only is 307 to the right one, as with the original."""
+    connection = await connect(await open_door(), f"{method} {path} HTTP/1.1\r\nHost: localhost:7\r\n\r\n".encode())
+
+    head = (await connection.reader.readuntil(b"\r\n\r\n")).decode().lower()
+
+    assert head.startswith("http/1.1 307 ")
+    assert f"location: http://localhost:7{place}\r\n".lower() in head

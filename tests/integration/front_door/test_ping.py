@@ -10,7 +10,7 @@ import pytest
 
 from outlast.core.operation import Finish, Start
 from outlast.core.state import TaskState
-from outlast.ping import PingStatus
+from outlast.ping import PingReport, PingStatus
 
 from .conftest import Agent, Open
 
@@ -84,6 +84,56 @@ async def test_a_custom_handler_that_fails_is_warned_of(agent: Agent, open_door:
     assert line["message"] == (
         "Custom ping handler failed, falling back to automatic: ValueError: 'Fine' is not a valid PingStatus"
     )
+
+
+async def _async_none() -> None:
+    return None
+
+
+@pytest.mark.parametrize("custom", [lambda: None, _async_none])
+async def test_a_custom_handler_may_leave_it_to_the_automatic_status(
+    agent: Agent, open_door: Open, lines: Any, custom: Any
+) -> None:
+    """None is the automatic status, and no reason for a warning."""
+    agent.ping.custom = custom
+    client = await open_door()
+    lines()
+
+    idle = (await client.get("/ping")).json["status"]
+    agent.ledger.start(Start("work"))
+    busy = (await client.get("/ping")).json["status"]
+
+    assert (idle, busy, lines()) == ("Healthy", "HealthyBusy", [])
+    assert await asyncio.to_thread(agent.ping.get_current) is PingStatus.HEALTHY_BUSY
+
+
+@pytest.mark.parametrize("said", [7, {"status": "Healthy"}, "healthy"])
+async def test_what_is_no_status_is_warned_of(agent: Agent, open_door: Open, lines: Any, said: object) -> None:
+    """The automatic status answers: unlike the original, which then says Healthy whatever runs."""
+    agent.ping.custom = lambda: said
+    agent.ledger.start(Start("work"))
+    client = await open_door()
+
+    assert (await client.get("/ping")).json["status"] == "HealthyBusy"
+    assert lines()[-1]["message"].startswith("Custom ping handler failed, falling back to automatic: ValueError: ")
+
+
+async def test_a_fault_of_ours_is_healthy(
+    agent: Agent, open_door: Open, lines: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A platform ends who does not answer: as in the original, the fault is in the log and the agent goes on."""
+    client = await open_door()
+
+    async def fail() -> PingReport:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(agent.ping, "ask", fail)
+    answer = await client.get("/ping")
+    line = lines()[-1]
+
+    assert (answer.status, answer.json["status"]) == (200, "Healthy")
+    assert type(answer.json["time_of_last_update"]) is int
+    assert (line["level"], line["message"], line["errorMessage"]) == ("ERROR", "Ping endpoint failed", "a bug")
 
 
 @pytest.mark.parametrize("asynchronous", [True, False])

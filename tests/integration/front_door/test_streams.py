@@ -66,11 +66,13 @@ async def test_a_stream_reaches_a_client_of_http_1_0(agent: Agent, open_door: Op
     assert b"\r\n\r\ndata: 1\n\ndata: {" in read
 
 
-@pytest.mark.parametrize(("handler", "kind"), [(_failing, "sync"), (_async_failing, "async")])
+@pytest.mark.parametrize(
+    ("handler", "kind"), [(_failing, "sync"), (_async_failing, "sync"), (lambda p: _async_failing(p), "async")]
+)
 async def test_an_error_in_a_stream_is_its_last_event(
     agent: Agent, open_door: Open, lines: Any, handler: Any, kind: str
 ) -> None:
-    """What a generator raises is told in an event of its own; the status stays 200."""
+    """What a generator raises is told in an event of its own, and logged as the original does; the status stays 200."""
     agent.entrypoint_handler = handler
     client = await open_door()
 

@@ -1,82 +1,118 @@
-"""The stand-in for bedrock_agentcore: what it offers, what it says of the rest, and where it comes from."""
+"""The stand-in for bedrock_agentcore: what it offers, and what it has the real package serve."""
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
-from outlast.compat import compat_path
-from outlast.compat.context import BedrockAgentCoreContext
-from outlast.context import Invocation, current_invocation
-
-
-def run(program: str, *path: Path) -> subprocess.CompletedProcess[str]:
-    """Run a program with the stand-in first on its path, then ``path``."""
-    python_path = os.pathsep.join(map(str, [compat_path(), *path]))
-    return subprocess.run(
-        [sys.executable, "-c", program],
-        env=os.environ | {"PYTHONPATH": python_path},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+from .program import Hiding, error_of, original, run
 
 
 def test_programs_find_what_the_documents_import() -> None:
-    """The names of the seed programs are outlast's own."""
+    """The names of the seed programs are outlast's own, and the same from every module."""
     done = run("""
 import outlast.app
-from bedrock_agentcore import BedrockAgentCoreApp, PingStatus, RequestContext
-from bedrock_agentcore.runtime import BedrockAgentCoreApp as Again, BedrockAgentCoreContext
+from bedrock_agentcore import BedrockAgentCoreApp, BedrockAgentCoreContext, PingStatus, RequestContext
+from bedrock_agentcore.runtime import BedrockAgentCoreApp as Again, BedrockAgentCoreContext as ContextAgain
 from bedrock_agentcore.runtime.app import BedrockAgentCoreApp as FromApp
 from bedrock_agentcore.runtime.context import RequestContext as FromContext
-from bedrock_agentcore.runtime.models import PingStatus as FromModels, SESSION_HEADER
+from bedrock_agentcore.runtime.models import PingStatus as FromModels, SESSION_HEADER, is_forwardable_header
+from bedrock_agentcore.runtime.utils import convert_complex_objects, is_valid_partition
 assert issubclass(BedrockAgentCoreApp, outlast.app.App)
 assert BedrockAgentCoreApp is Again is FromApp
-assert (PingStatus, RequestContext) == (FromModels, FromContext)
+assert (PingStatus, RequestContext, BedrockAgentCoreContext) == (FromModels, FromContext, ContextAgain)
 assert SESSION_HEADER == "X-Amzn-Bedrock-AgentCore-Runtime-Session-Id"
+assert convert_complex_objects({1}) == [1] and is_valid_partition("aws") and not is_valid_partition("nowhere")
 """)
 
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_every_public_name_of_the_original_is_offered() -> None:
+    """``__all__`` and ``dir()`` have what the original's have, and each name can be had."""
+    program = """
+import bedrock_agentcore, bedrock_agentcore.runtime as runtime
+for module in (bedrock_agentcore, runtime):
+    assert all(hasattr(module, name) for name in module.__all__)
+print(bedrock_agentcore.__file__)
+print(sorted(bedrock_agentcore.__all__), sorted(runtime.__all__))
+print(set(dir(runtime)) >= set(runtime.__all__))
+"""
+    file, *ours = run(program).stdout.splitlines()
+    original_file, names, _ = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+    ).stdout.splitlines()
+
+    assert file != original_file
+    assert ours == [names, "True"]
+
+
+def test_submodules_are_attributes_as_in_the_original() -> None:
+    """``import bedrock_agentcore`` alone gives what it loads in the original."""
+    done = run("""
+import bedrock_agentcore
+print(
+    bedrock_agentcore.runtime.models.PingStatus.HEALTHY.value,
+    bedrock_agentcore.runtime.shell.ShellFrame.__name__,
+    bedrock_agentcore.runtime.tracing.BaggageSpanProcessor.__name__,
+    bedrock_agentcore.runtime.utils.convert_complex_objects.__name__,
+    bedrock_agentcore.config_bundle.ConfigBundleClient.__name__,
+    bedrock_agentcore._utils.__name__,
+)
+""")
+
+    expected = "Healthy ShellFrame BaggageSpanProcessor convert_complex_objects ConfigBundleClient "
+    assert done.stdout == expected + "bedrock_agentcore._utils\n", done.stderr
+
+
 @pytest.mark.parametrize(
-    "program",
+    "module",
     [
-        "from bedrock_agentcore.runtime import serve_a2a",
-        "import bedrock_agentcore.runtime; bedrock_agentcore.runtime.serve_a2a",
-        "from bedrock_agentcore.runtime.models import serve_a2a",
+        "gateway",
+        "identity.auth",
+        "memory",
+        "runtime.a2a",
+        "runtime.ag_ui",
+        "runtime.agent_core_runtime_client",
+        "runtime.tracing",
+        "services.identity",
+        "tools",
     ],
 )
-def test_an_unknown_name_says_what_there_is(program: str) -> None:
-    """The error is ours, names the missing name, and names what the stand-in offers."""
-    done = run(program)
+def test_a_submodule_that_is_not_ours_is_the_real_packages(module: str) -> None:
+    """It is loaded from where the package is installed, and has our runtime underneath."""
+    done = run(f"""
+import bedrock_agentcore.{module} as module
+from outlast.compat.context import BedrockAgentCoreContext
+from outlast.ping import PingStatus
+for name, ours in (("BedrockAgentCoreContext", BedrockAgentCoreContext), ("PingStatus", PingStatus)):
+    assert getattr(module, name, ours) is ours
+print(module.__file__)
+""")
 
-    message = done.stderr.splitlines()[-1]
-    assert message.startswith("ImportError: outlast's stand-in for bedrock_agentcore.runtime")
-    assert "has no 'serve_a2a'; it offers " in message
-    assert "PingStatus" in message
+    assert Path(done.stdout.strip()).is_relative_to(original()), done.stderr
 
 
-def test_a_submodule_that_is_not_ours_comes_from_the_real_package(tmp_path: Path) -> None:
-    """``bedrock_agentcore.memory`` is the installed package's, ``runtime`` stays ours."""
+def test_the_real_packages_own_init_does_not_run(tmp_path: Path) -> None:
+    """``bedrock_agentcore.memory`` is the installed package's, ``bedrock_agentcore`` and ``runtime`` stay ours."""
     real = tmp_path / "bedrock_agentcore"
     (real / "runtime").mkdir(parents=True)
     (real / "__init__.py").write_text("raise AssertionError('the real package ran')")
     (real / "runtime" / "__init__.py").write_text("raise AssertionError('the real runtime ran')")
+    (real / "runtime" / "later.py").write_text("from .models import PingStatus")
     (real / "memory.py").write_text("from bedrock_agentcore.runtime import PingStatus\nNAME = 'real'")
 
     done = run(
         """
 from bedrock_agentcore import memory
 from bedrock_agentcore.memory import NAME, PingStatus
-from bedrock_agentcore.runtime import models
+from bedrock_agentcore.runtime import models, later
 assert memory.NAME == NAME == "real"
-print(PingStatus.__module__, models.PingStatus is PingStatus)
+print(PingStatus.__module__, models.PingStatus is PingStatus is later.PingStatus)
 """,
         tmp_path,
     )
@@ -93,44 +129,29 @@ def test_a_submodule_that_fails_to_load_says_why(tmp_path: Path) -> None:
 
     done = run("from bedrock_agentcore import memory", tmp_path)
 
-    assert done.stderr.splitlines()[-1] == "ModuleNotFoundError: No module named 'something_that_is_not_installed'"
+    assert error_of(done) == "ModuleNotFoundError: No module named 'something_that_is_not_installed'"
 
 
-def test_the_context_is_the_invocations() -> None:
-    """The getters answer for the invocation that the caller runs for."""
-    headers = {"x-custom": "1"}
-    token = current_invocation.set(
-        Invocation(
-            "r-1",
-            "s-1",
-            credentials={"workloadaccesstoken": "old", "OAuth2CallbackUrl": "http://localhost/cb"},
-            request_headers=headers,
-        )
+def test_an_extra_that_is_not_installed_is_the_real_packages_affair(tmp_path: Path) -> None:
+    """With the package and without what one of its names needs, its own error comes through."""
+    done = Hiding(tmp_path, "ag_ui").run("from bedrock_agentcore.runtime import AGUIApp; AGUIApp()")
+
+    assert error_of(done).endswith('Install it with: pip install "bedrock-agentcore[ag-ui]"')
+
+
+@pytest.mark.parametrize("submodule", ["", ".runtime", ".config_bundle"])
+def test_a_name_that_nobody_has_is_an_attribute_error(submodule: str) -> None:
+    """So ``hasattr`` answers, and ``from ... import`` fails as it does for any package."""
+    module = f"bedrock_agentcore{submodule}"
+    assert run(f"import {module} as module; print(hasattr(module, 'Nonsense'))").stdout == "False\n"
+    assert error_of(run(f"import {module} as module; module.Nonsense")) == (
+        f"AttributeError: module '{module}' has no attribute 'Nonsense'"
     )
-    try:
-        assert BedrockAgentCoreContext.get_request_id() == "r-1"
-        assert BedrockAgentCoreContext.get_session_id() == "s-1"
-        assert BedrockAgentCoreContext.get_workload_access_token() == "old"
-        assert BedrockAgentCoreContext.get_oauth2_callback_url() == "http://localhost/cb"
-        assert BedrockAgentCoreContext.get_request_headers() == headers
-    finally:
-        current_invocation.reset(token)
+    assert error_of(run(f"from {module} import Nonsense")).startswith("ImportError: cannot import name 'Nonsense'")
 
 
-def test_outside_of_an_invocation_nothing_is_known() -> None:
-    """Every getter answers None, as in the original."""
-    getters = [name for name in dir(BedrockAgentCoreContext) if name.startswith("get_")]
+def test_the_installed_distribution_stays_as_it_is() -> None:
+    """Nothing is installed under the name: importlib.metadata speaks of the real package."""
+    program = "import bedrock_agentcore, importlib.metadata as metadata; print(metadata.version('bedrock-agentcore'))"
 
-    assert len(getters) == 5
-    assert {getattr(BedrockAgentCoreContext, name)() for name in getters} == {None}
-
-
-def test_the_newer_token_header_wins() -> None:
-    """With both headers, Identity-WAT is the token (contract 1.5)."""
-    credentials = {"WorkloadAccessToken": "old", "X-Amz-Bedrock-AgentCore-Identity-WAT": "new"}
-    token = current_invocation.set(Invocation("r-1", credentials=credentials))
-    try:
-        assert BedrockAgentCoreContext.get_workload_access_token() == "new"
-        assert BedrockAgentCoreContext.get_session_id() is None
-    finally:
-        current_invocation.reset(token)
+    assert run(program).stdout.strip() == version("bedrock-agentcore")

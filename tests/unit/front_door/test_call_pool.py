@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+from types import FrameType
 
 import pytest
 
@@ -45,6 +47,52 @@ def test_threads_are_named_reused_and_never_more_than_allowed() -> None:
 
     assert set(names) <= {"outlast-call-1", "outlast-call-2"}
     pool.close()
+
+
+def test_whoever_posts_waits_for_no_thread_but_the_first() -> None:
+    """Calls at once run at once, each on a thread, and each thread was started by the one before."""
+    pool = CallPool(threads=40, waiting=0)
+    starters: list[str] = []
+    all_run = threading.Barrier(41)
+
+    def note(frame: FrameType, event: str, _argument: object) -> None:
+        if event == "call" and frame.f_code is threading.Thread.start.__code__:
+            starters.append(threading.current_thread().name)
+
+    threading.setprofile(note)
+    sys.setprofile(note)
+    try:
+        for _ in range(40):
+            pool.post(lambda: all_run.wait(10))
+    finally:
+        sys.setprofile(None)
+        threading.setprofile(None)
+    all_run.wait(10)
+
+    assert starters.count(threading.current_thread().name) == 1
+    pool.close()
+
+
+def test_a_system_without_more_threads_has_to_do_with_those_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that cannot be started costs no call and leaves the pool as it was; without a first one, post raises."""
+    start = threading.Thread.start
+    started: list[str] = []
+
+    def start_one(thread: threading.Thread) -> None:
+        if started:
+            raise RuntimeError("can't start new thread")
+        started.append(thread.name)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_one)
+    pool, done = CallPool(threads=4, waiting=10), threading.Semaphore(0)
+    for _ in range(5):
+        pool.post(done.release)
+    assert all(done.acquire(timeout=10) for _ in range(5))
+    pool.close()
+
+    with pytest.raises(RuntimeError):
+        CallPool().post(done.release)
 
 
 def test_threads_are_daemons_and_end_with_the_pool() -> None:

@@ -86,8 +86,8 @@ def test_names_of_any_kind_are_taken_as_text(world: World) -> None:
     for poison in ("", "two\nlines", "\ud800", "x" * 257):
         with pytest.raises(InvalidField, match="name"):
             manual.add(world.runtime, poison)
-    with pytest.raises(InvalidField, match="metadata: is 65,538 bytes of JSON, over the limit of 65,536"):
-        manual.add(world.runtime, "work", "x" * 65536)
+    with pytest.raises(InvalidField, match="metadata: is 1,048,578 bytes of JSON, over the limit of 1,048,576"):
+        manual.add(world.runtime, "work", "x" * 1048576)
     for timeout in (0, -1, float("nan"), float("inf"), "soon"):
         with pytest.raises(InvalidField, match="timeout"):
             manual.add(world.runtime, "work", timeout=timeout)  # type: ignore[arg-type]

@@ -85,7 +85,7 @@ def test_what_lies_too_deep_becomes_a_placeholder() -> None:
     own.append(own)
 
     assert "<too_deep:list>" in to_json_text(own)
-    assert json.loads(to_json_text(nested(100_000)))
+    assert json.loads(to_stored_json(nested(100_000), 1000))
     assert convert_complex_objects(nested(51))[0][0] is not None
 
 
@@ -163,6 +163,14 @@ class Unruly(dict[str, int]):
         raise LookupError("no items")
 
 
-def test_a_poisonous_subclass_is_its_text() -> None:
-    """User code that json calls may raise anything: the next way is tried."""
-    assert to_json_text(Unruly(a=1)) == "\"{'a': 1}\""
+def test_a_poisonous_subclass_is_kept_as_its_text() -> None:
+    """User code that json calls may raise anything: for a record the next way is tried."""
+    assert to_stored_json(Unruly(a=1), 1000) == b"\"{'a': 1}\""
+
+
+def test_what_writing_raises_is_the_handlers_failure() -> None:
+    """An answer is not made up where user code, or the depth of a value, keeps it from being written."""
+    with pytest.raises(LookupError, match="no items"):
+        to_json_text(Unruly(a=1))
+    with pytest.raises(RecursionError):
+        to_json_text(nested(100_000))

@@ -2,13 +2,19 @@
 
 from pkgutil import extend_path
 
-from outlast.compat.app import BedrockAgentCoreApp
-from outlast.compat.context import BedrockAgentCoreContext
-from outlast.compat.refusal import refuse_unknown
-from outlast.context import RequestContext
-from outlast.ping import PingStatus
+from outlast.compat.original import MissingOriginal, served_by_original
+
+__path__ = extend_path(__path__, __name__)
+MissingOriginal.announce()
+
+from .runtime import (  # noqa: E402 (what is above has to be there first)
+    BedrockAgentCoreApp,
+    BedrockAgentCoreContext,
+    PingStatus,
+    RequestContext,
+)
 
 __all__ = ["BedrockAgentCoreApp", "BedrockAgentCoreContext", "PingStatus", "RequestContext"]
 
-__path__ = extend_path(__path__, __name__)
-__getattr__ = refuse_unknown(__name__, __all__)
+#: What `import bedrock_agentcore` loads in the original, and here the first use.
+__getattr__ = served_by_original(__name__, {name: f"{__name__}.{name}" for name in ("_utils", "config_bundle")})

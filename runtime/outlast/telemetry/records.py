@@ -1,0 +1,223 @@
+"""The contract's logger in ``logging``, which programs write to and listen to (contract section 4.3).
+
+The contract's lines obey its level and reach every handler that a record of it would reach. While nobody but our own
+handler listens, no record is made of them: that is the fast way. Handlers of the program's own may block, so on the
+services' loop a record is handed over to the thread ``outlast-log``; on any other thread they run in place.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Protocol
+
+from outlast.context import Invocation, current_invocation
+from outlast.core.task import TraceContext
+from outlast.telemetry import log
+from outlast.telemetry.handover import Handover
+from outlast.telemetry.json_handler import FIELDS, WRITTEN, JSONHandler
+from outlast.telemetry.log import CONTRACT_LOGGER_NAME, Level
+
+_log = log.get_logger()
+_NUMBERS = {level: getattr(logging, level) for level in log.LEVELS}
+
+
+class Origin(Protocol):
+    """What a line is about: an invocation or the start of a task."""
+
+    @property
+    def request_id(self) -> str:
+        """The id of the request; empty for none."""
+        ...
+
+    @property
+    def session_id(self) -> str:
+        """The session; empty for none."""
+        ...
+
+    @property
+    def trace_context(self) -> TraceContext:
+        """The trace that it belongs to."""
+        ...
+
+
+class _Contract:
+    """The logger, our handler of it, and the thread for the handlers of others."""
+
+    def __init__(self) -> None:
+        self.logger = logging.getLogger(CONTRACT_LOGGER_NAME)
+        self.handler = JSONHandler()
+        #: Whether there is an App: without one the logger says nothing, and every line is written.
+        self.attached = False
+        #: The threads of services' loops, on which user code never runs.
+        self.services_threads: set[int] = set()
+        self.handover: Handover | None = None
+
+    def ours_listens(self) -> bool:
+        """Whether our handler gets every record of the logger, and is as we have made it."""
+        return not self.logger.filters and self.handler in self.logger.handlers and self.handler.untouched
+
+    def others_listen(self) -> bool:
+        """Whether a record would reach a handler that is not ours."""
+        logger: logging.Logger | None = self.logger
+        while logger is not None:
+            for handler in logger.handlers:
+                if handler is not self.handler:
+                    return True
+            logger = logger.parent if logger.propagate else None
+        return False
+
+    def hand_over(self, call: Callable[[], None]) -> None:
+        """Have ``call`` made on the thread for handlers of others."""
+        if self.handover is None:
+            self.handover = Handover(
+                "outlast-log",
+                dropped="lines are not handed on: a log handler of the program's is too slow",
+                failed="a line could not be handed on",
+            )
+        self.handover.put(call)
+
+
+_contract = _Contract()
+
+
+def attach(debug: bool) -> logging.Logger:
+    """Return the logger of an App, with our handler where it has none yet, as the original does it.
+
+    The level is then DEBUG or INFO, unless OUTLAST_LOG_LEVEL says otherwise.
+    """
+    contract = _contract
+    contract.attached = True
+    if not contract.logger.handlers:
+        contract.logger.addHandler(contract.handler)
+        if not log.level_given():
+            contract.logger.setLevel(logging.DEBUG if debug else logging.INFO)
+    return contract.logger
+
+
+def enabled(level: Level) -> bool:
+    """Return whether a line of the contract of this level is written."""
+    return _contract.logger.isEnabledFor(_NUMBERS[level]) if _contract.attached else log.enabled(level)
+
+
+def write(
+    level: Level, message: str, fields: dict[str, Any], origin: Origin | None, error: BaseException | None = None
+) -> None:
+    """Write a line that is enabled, and have everybody hear it who listens. ``fields`` go out in their order.
+
+    From any thread; never raises.
+    """
+    contract = _contract
+    try:
+        direct = not contract.attached or contract.ours_listens()
+        if direct:
+            from outlast.telemetry import output  # structlog, loaded with the first line
+
+            output.write(level, message, fields)
+            if not contract.attached or not contract.others_listen():
+                return
+        telling = _Telling(level, message, {FIELDS: fields, WRITTEN: direct}, origin, error)
+        if threading.get_ident() in contract.services_threads:
+            contract.hand_over(telling.tell)
+        else:
+            telling.tell()
+    except (MemoryError, RecursionError):  # the caller has other worries than its line
+        return
+
+
+def listened() -> bool:
+    """Return whether a handler that is not ours would hear of a line."""
+    return _contract.attached and _contract.others_listen()
+
+
+def hand_over_from_here() -> Callable[[float], None]:
+    """Never run handlers of the program's own on the calling thread from now on: it is a services' loop's.
+
+    What is returned undoes it, once they have heard what waits or a deadline, in seconds, is over; it blocks.
+    """
+    contract, thread = _contract, threading.get_ident()
+    contract.services_threads.add(thread)
+
+    def undo(deadline_seconds: float) -> None:
+        contract.services_threads.discard(thread)
+        if not contract.services_threads and contract.handover is not None:
+            handover, contract.handover = contract.handover, None
+            handover.close(deadline_seconds)
+
+    return undo
+
+
+async def heard(timeout_seconds: float) -> None:
+    """Return once the program's own handlers have heard every line so far, or the time is over.
+
+    So that whoever got an answer finds in his log what was written before it.
+    """
+    handover = _contract.handover
+    if handover is None or handover.idle:
+        return
+    loop, done = asyncio.get_running_loop(), asyncio.Event()
+
+    def tell() -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(done.set)
+
+    handover.put(tell)
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            await done.wait()
+    except TimeoutError:
+        return
+
+
+class _Telling:
+    """One line on its way to the program's own handlers."""
+
+    def __init__(
+        self,
+        level: Level,
+        message: str,
+        extra: dict[str, object],
+        origin: Origin | None,
+        error: BaseException | None,
+    ) -> None:
+        self._level = level
+        self._message = message
+        self._extra = extra
+        self._origin = origin
+        self._error = error
+        self._created = time.time()
+
+    def tell(self) -> None:
+        """Make a record and let it go the way of every record, in the context of what the line is about.
+
+        Factories, filters and formatters are the program's own, and may ask for the request id.
+        """
+        origin, error = self._origin, self._error
+        if origin is not None and not isinstance(origin, Invocation):
+            origin = Invocation(origin.request_id, origin.session_id, origin.trace_context)
+        token = current_invocation.set(origin)
+        try:
+            logger = _contract.logger
+            record = logger.makeRecord(
+                logger.name,
+                _NUMBERS[self._level],
+                __file__,
+                0,
+                self._message,
+                (),
+                (type(error), error, error.__traceback__) if error is not None else None,
+                "write",
+                self._extra,
+            )
+            record.created = self._created
+            record.msecs = self._created % 1 * 1000 // 1
+            logger.handle(record)
+        except Exception as failure:
+            if logging.raiseExceptions:
+                _log.warning("a log handler of the program's has failed", error=failure)
+        finally:
+            current_invocation.reset(token)

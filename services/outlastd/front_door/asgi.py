@@ -1,0 +1,186 @@
+"""The adapter that serves the front door to an ASGI server: uvicorn, a test client, an application that mounts ours.
+
+It is called on the server's loop, where the server's ``receive`` and ``send`` run too; the door is on the services'
+loop, and sees neither.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from outlastd.front_door.asgi_types import ASGIApp, Message, Receive, Scope, Send
+from outlastd.front_door.denial import deny
+from outlastd.front_door.door import Door
+from outlastd.front_door.guard import Guard, is_loopback
+from outlastd.front_door.hop import call_on, run_to_the_end_on
+from outlastd.front_door.incoming import IO_TIMEOUT, check_headers, check_size, collect_body
+from outlastd.front_door.request import ClientGone, Refusal, Request
+from outlastd.front_door.response import Chunks, Response, refusal_response
+
+
+class AsgiEndpoint:
+    """The door as an ASGI application; it may be called on any loop but the door's own."""
+
+    def __init__(self, door: Door, services_loop: asyncio.AbstractEventLoop, *, io_timeout: float = IO_TIMEOUT) -> None:
+        self._door = door
+        self._loop = services_loop
+        self._io_timeout = io_timeout
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request or one WebSocket connection."""
+        here = asyncio.get_running_loop()
+
+        async def receive_there() -> Message:
+            return await call_on(here, receive)
+
+        async def send_there(message: Message) -> None:
+            await call_on(here, send, message)
+
+        serve = self._websocket if scope["type"] == "websocket" else self._http
+        await run_to_the_end_on(self._loop, serve(scope, receive_there, send_there))
+
+    # -- on the services' loop -------------------------------------------------------------------------
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            response = await self._door.handle(request_of(scope, receive, self._io_timeout))
+        except Refusal as refusal:
+            response = refusal_response(refusal)
+        except ClientGone:
+            return
+        await self._send(response, scope.get("method") == "HEAD", receive, send)
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._door.websocket(request_of(scope, receive, self._io_timeout), receive, send)
+
+    async def _send(self, response: Response, head_only: bool, receive: Receive, send: Send) -> None:
+        body = response.body
+        if isinstance(body, bytes):
+            await _send_bytes(response, send, head_only)
+            return
+        start = _start(response)
+        try:
+            if head_only:
+                await send(start)
+                await send({"type": "http.response.body", "body": b""})
+            else:
+                await self._send_chunks(start, body, receive, send)
+        finally:
+            await body.aclose()
+
+    async def _send_chunks(self, start: Message, body: Chunks, receive: Receive, send: Send) -> None:
+        """Send until the body or the client is at its end."""
+
+        async def pump() -> None:
+            await send(start)
+            async for chunk in body:
+                async with asyncio.timeout(self._io_timeout):
+                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+
+        both = {asyncio.ensure_future(pump()), asyncio.ensure_future(_client_left(receive))}
+        try:
+            done, _ = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in both:
+                task.cancel()
+            await asyncio.wait(both)
+        for task in done:
+            error = task.exception()
+            if error is not None and not isinstance(error, OSError):  # by one a server says that the client has left
+                raise error
+
+
+class Guarded:
+    """An ASGI application behind the door's guard: what a program has put in front of the door."""
+
+    def __init__(self, guard: Guard, app: ASGIApp) -> None:
+        self._guard = guard
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on what the guard lets in."""
+        try:
+            self._guard.check(request_of(scope, receive))
+        except Refusal as refusal:
+            if scope["type"] == "websocket":
+                await deny(refusal, scope, send)
+            else:
+                await _send_bytes(refusal_response(refusal), send)
+        else:
+            await self._app(scope, receive, send)
+
+
+def request_of(scope: Scope, receive: Receive, io_timeout: float = IO_TIMEOUT) -> Request:
+    """Return what a scope describes.
+
+    Raises:
+        Refusal: a header is no text.
+    """
+    check_headers(scope["headers"])
+    headers = CIMultiDictProxy(
+        CIMultiDict((name.decode("latin-1"), value.decode("utf-8")) for name, value in scope["headers"])
+    )
+    at_end = False
+
+    async def next_piece() -> bytes | None:
+        nonlocal at_end
+        if at_end:
+            return None
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        at_end = not message.get("more_body", False)
+        body: bytes = message.get("body", b"")
+        return body
+
+    async def read(limit: int) -> bytes:
+        declared = headers.get("Content-Length", "")
+        check_size(int(declared) if declared.isdecimal() else 0, limit)
+        return await collect_body(next_piece, limit, io_timeout)
+
+    client, server = scope.get("client"), scope.get("server")
+    return Request(
+        scope.get("method", "GET"),
+        _path(scope),
+        scope.get("query_string", b"").decode("utf-8", "surrogateescape"),
+        headers,
+        client[0] if client else "",
+        read,
+        on_loopback=server is not None and is_loopback(server[0]),
+        scope=scope,
+    )
+
+
+def _path(scope: Scope) -> str:
+    """Return the path below where the application is mounted."""
+    path: str = scope["path"]
+    root = scope.get("root_path", "").rstrip("/")
+    if root and (path == root or path.startswith(f"{root}/")):
+        return path[len(root) :] or "/"
+    return path
+
+
+async def _send_bytes(response: Response, send: Send, head_only: bool = False) -> None:
+    await send(_start(response))
+    await send({"type": "http.response.body", "body": b"" if head_only else response.body})
+
+
+def _start(response: Response) -> dict[str, Any]:
+    headers = response.headers
+    if response.content_type is not None:
+        headers["Content-Type"] = response.content_type
+    if isinstance(response.body, bytes) and response.status >= 200 and response.status not in (204, 304):
+        headers["Content-Length"] = str(len(response.body))
+    encoded = [
+        (name.lower().encode("latin-1"), value.encode("utf-8", "surrogateescape")) for name, value in headers.items()
+    ]
+    return {"type": "http.response.start", "status": response.status, "headers": encoded}
+
+
+async def _client_left(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
