@@ -7,10 +7,9 @@ in a test. Each says what is true here, in a few lines; names of machinery that 
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextvars import copy_context
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from outlast.baggage import HEADER as BAGGAGE
 from outlast.baggage import parse_baggage
 from outlast.compat import direct_call
+from outlast.compat.active_tasks import ActiveTasks
 from outlast.compat.request_context import RequestContext
 from outlast.context import Invocation, current_invocation
 from outlast.core.validation import MAX_ID, check_text
@@ -28,7 +28,6 @@ from outlast.tasks.call_pool import CallPool
 from outlast.tasks.entrypoints import Entrypoints
 from outlast.tasks.handler import Entrypoint, kind_of, takes_context
 from outlast.tasks.item_stream import End, ItemStream
-from outlast.tasks.ledger import Ledger
 from outlast.telemetry import lines
 
 if TYPE_CHECKING:
@@ -46,37 +45,21 @@ else:
 _STREAM_PATIENCE = 60.0
 
 
-class ActiveTasks(Mapping[int, dict[str, Any]]):
-    """The live tasks of this process, at the moment of asking: id → name, start_time (Unix seconds), metadata."""
-
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
-
-    def __getitem__(self, task_id: int) -> dict[str, Any]:
-        task = self._ledger.get(task_id)
-        if task is None:
-            raise KeyError(task_id)
-        shown: dict[str, Any] = {"name": task.task_type, "start_time": task.started_at.timestamp()}
-        if task.start.metadata is not None:
-            shown["metadata"] = json.loads(task.start.metadata)
-        return shown
-
-    def __iter__(self) -> Iterator[int]:
-        return iter([task.task_id for task in self._ledger.live()])
-
-    def __len__(self) -> int:
-        return len(self._ledger.live())
-
-    def __repr__(self) -> str:
-        return repr(dict(self))
-
-
 class Internals(_Host):
     """What the original's app keeps under underscore names."""
 
+    @cached_property
+    def _tasks_by_key(self) -> ActiveTasks:
+        return ActiveTasks(self.runtime)
+
     @property
     def _active_tasks(self) -> ActiveTasks:
-        return ActiveTasks(self.runtime.ledger)
+        return self._tasks_by_key
+
+    @_active_tasks.setter
+    def _active_tasks(self, tasks: Mapping[int, dict[str, Any]]) -> None:
+        self._tasks_by_key.clear()
+        self._tasks_by_key.update(tasks)
 
     @property
     def _ping_handler(self) -> Callable[[], Any] | None:

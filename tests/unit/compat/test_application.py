@@ -104,6 +104,25 @@ def test_active_tasks_are_the_live_ones() -> None:
     assert plain not in active
 
 
+def test_what_is_put_into_the_active_tasks_is_a_task_and_what_is_taken_out_has_ended() -> None:
+    """A program that writes into ``_active_tasks`` is busy as long as it wants to be, under keys of its own."""
+    app = BedrockAgentCoreApp()
+    app._active_tasks[1] = {"name": "mine", "start_time": 0.0}
+    assert (list(app._active_tasks), app._active_tasks[1]["name"]) == ([1], "mine")
+    assert app.get_current_ping_status() is PingStatus.HEALTHY_BUSY
+    assert app.get_async_task_info()["running_jobs"][0]["name"] == "mine"
+
+    leaked = app.add_async_task("leaked")
+    assert app._active_tasks.pop(leaked)["name"] == "leaked"
+    assert app._active_tasks.pop(leaked, None) is None
+    assert not app.complete_async_task(leaked)
+
+    app._active_tasks = {2: {"name": "other"}, 3: {"name": "third"}}
+    assert [task["name"] for task in app._active_tasks.values()] == ["other", "third"]
+    app._active_tasks.clear()
+    assert app.get_current_ping_status() is PingStatus.HEALTHY
+
+
 def test_the_status_is_the_boards() -> None:
     """What is forced or set under the original's names is what /ping tells, and when it changed."""
     app = BedrockAgentCoreApp()
