@@ -8,6 +8,7 @@ import warnings
 from typing import Any
 
 import pytest
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
@@ -177,6 +178,11 @@ def test_what_starlette_has_not_either_is_an_attribute_error(app: BedrockAgentCo
     assert not hasattr(app, "__wrapped__")
     with pytest.raises(AttributeError, match="'BedrockAgentCoreApp' object has no attribute 'no_such_thing'"):
         _ = app.no_such_thing
+
+
+def test_the_app_is_no_starlette_itself(app: BedrockAgentCoreApp) -> None:
+    """A difference: it has what Starlette's application has, and is none: outlast does not depend on it."""
+    assert not isinstance(app, Starlette)
 
 
 def test_without_starlette_there_is_state_and_a_hint(app: BedrockAgentCoreApp, without_starlette: None) -> None:
