@@ -88,8 +88,8 @@ class ServicesThread:
         async with AsyncExitStack() as stack:
             agent = await RunningAgent.start(self._app, settings, stack)
             get_logger().info("agent is ready", agent=settings.agent, **agent.connection.shown)
+            self._stop = stop  # before the door: whoever has that one may ask to stop
             self.door.set_result((agent.front_door.door, asyncio.get_running_loop()))
-            self._stop = stop
             await agent.stop(await stop.wait(), stop, self.lifespan)
 
 
