@@ -19,6 +19,9 @@ from outlast.telemetry.log import get_logger
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
+#: Options of uvicorn's that say where it listens, other than by host and port.
+_SAY_WHERE = ("fd", "uds")
+
 
 class App:
     """An agent: an entrypoint, background tasks and a ping status.
@@ -165,8 +168,11 @@ class App:
 
         ``port`` is 8080 and ``host`` 127.0.0.1 (0.0.0.0 in a container) where neither these arguments nor the
         variables OUTLAST_PORT, PORT and OUTLAST_HOST say otherwise; the variables win. Further ``options`` are those
-        of the original's server, which is another one: a WARNING names them, and they do nothing.
+        of the original's server, which is another one: a WARNING names them, and they do nothing. Where that would
+        leave the door open (TLS) or elsewhere (``uds``, ``fd``), the program ends instead.
         """
+        if refused := sorted(name for name in options if name.startswith("ssl_") or name in _SAY_WHERE):
+            sys.exit(f"outlast: run() cannot do what {', '.join(refused)} asks for: serve the app with uvicorn instead")
         if options:
             get_logger().warning("options of another server have no effect", options=sorted(options))
         from outlastd.launch import run_agent  # deferred: `import outlast` loads neither grpc nor aiohttp

@@ -8,6 +8,8 @@ from enum import Enum
 from typing import Any, Literal, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
+from outlast.request_state import State
+
 #: An event of ASGI, named by its ``type``.
 Message = MutableMapping[str, Any]
 Mode = Literal["text", "binary"]
@@ -40,13 +42,6 @@ class Address(NamedTuple):
 
     host: str
     port: int
-
-
-class State:
-    """What middleware and the lifespan have left for handlers, as attributes."""
-
-    def __init__(self, values: dict[str, Any]) -> None:
-        self.__dict__ = values
 
 
 class URL(str):

@@ -33,6 +33,10 @@ class PingReport(NamedTuple):
     #: The Unix second in which the status last changed; at first that of the start.
     time_of_last_update: int
 
+    def as_json(self) -> dict[str, Any]:
+        """Return the object that callers get."""
+        return {"status": self.status.value, "time_of_last_update": self.time_of_last_update}
+
 
 class Busy(Protocol):
     """What the board asks the ledger."""
@@ -41,7 +45,7 @@ class Busy(Protocol):
     def busy(self) -> bool:
         """Whether a task lives in this process. Takes no lock."""
 
-    def on_busy(self, tell: Callable[[bool], None]) -> None:
+    def on_busy(self, tell: Callable[[bool], None]) -> object:
         """Have ``tell`` called when the first task starts and when the last one ends."""
 
 
@@ -132,7 +136,7 @@ class PingBoard:
         try:
             status = _status(custom())
         except Exception as error:
-            _warn(error)
+            _warn(_told(error))
         return self._settle(status).status
 
     async def ask(self) -> PingReport:
@@ -183,9 +187,10 @@ class _CustomCall:
         self.done: Future[None] = Future()
         self.done.set_running_or_notify_cancel()  # so that nobody who waits can cancel it
         self._custom = custom
-        self._time_limit = time_limit
         self._until = time.monotonic() + time_limit
-        self._outcome: PingStatus | BaseException | None = TimeoutError(f"no answer in {time_limit:g} s")
+        self._said: PingStatus | None = None
+        #: Why it has said nothing; None when it has spoken. An exception is asked where it was raised.
+        self._failure: str | None = f"TimeoutError: no answer in {time_limit:g} s"
         self._warned = False
         self._task: asyncio.Task[None] | None = None
 
@@ -196,20 +201,17 @@ class _CustomCall:
 
     def status(self) -> PingStatus | None:
         """Return what the handler said; None, and one warning, when it failed or has not answered."""
-        outcome = self._outcome
-        if not isinstance(outcome, BaseException):
-            return outcome
-        if not self._warned:
+        if self._failure is not None and not self._warned:
             self._warned = True
-            _warn(outcome)
-        return None
+            _warn(self._failure)
+        return self._said
 
     def run(self) -> None:
         """Call a ``def``, on a thread."""
         try:
-            self._outcome = _status(self._custom())
+            self._said, self._failure = _status(self._custom()), None
         except BaseException as error:
-            self._outcome = error
+            self._failure = _told(error)
         self.done.set_result(None)
 
     def run_async(self) -> None:
@@ -218,9 +220,9 @@ class _CustomCall:
 
     async def _run_async(self) -> None:
         try:
-            self._outcome = _status(await self._custom())
+            self._said, self._failure = _status(await self._custom()), None
         except BaseException as error:  # a cancel too: the loop may be going down, and somebody waits
-            self._outcome = error
+            self._failure = _told(error)
         self.done.set_result(None)
 
 
@@ -229,6 +231,9 @@ def _status(said: Any) -> PingStatus | None:
     return None if said is None else PingStatus(getattr(said, "value", said))  # the member of an enum of its own too
 
 
-def _warn(error: BaseException) -> None:
-    why = f"{type(error).__name__}: {message_of(error)}"
+def _told(error: BaseException) -> str:
+    return f"{type(error).__name__}: {message_of(error)}"
+
+
+def _warn(why: str) -> None:
     lines.write("WARNING", f"Custom ping handler failed, falling back to automatic: {why}")

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, FilePath, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from outlast import limits
 from outlast.core.errors import InvalidField, StartRefused
 from outlast.core.validation import MAX_NAME, check_text
 
@@ -167,7 +168,7 @@ class Settings(BaseSettings):
     ] = ()
 
     #: How long an answer waits for its tasks to be durable after the handler has run, seconds.
-    ack_timeout: Seconds = 10.0
+    ack_timeout: Seconds = limits.ACK_TIMEOUT
     #: How long running tasks may go on after SIGTERM, seconds.
     shutdown_grace: Seconds = 8.0
     #: How long code may block the loop it runs on before the log names its line, seconds; 0 for as long as it likes.
@@ -177,21 +178,21 @@ class Settings(BaseSettings):
     #: Whether a 500 tells the caller what the handler raised, as the contract has it.
     error_detail: bool = True
 
-    #: The logger name of the contract's lines.
-    logger_name: str = "bedrock_agentcore.app"
+    #: The logger name of the contract's lines; None when nobody asked: then that of the documents.
+    logger_name: str | None = None
     #: The least level that is logged; None when nobody asked: then INFO, and what the program says of its App's logger.
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] | None = None
 
     #: The largest request body, bytes.
-    max_body_bytes: Bytes = 100_000_000
+    max_body_bytes: Bytes = limits.MAX_BODY_BYTES
     #: How many invocations may be under way at a time.
-    max_invocations: Count = 1_000
+    max_invocations: Count = limits.MAX_INVOCATIONS
     #: The largest result of a task, bytes of JSON.
-    max_result_bytes: Bytes = 1 << 20
+    max_result_bytes: Bytes = limits.MAX_RESULT_BYTES
     #: How many synchronous entrypoints may run at a time.
-    max_call_threads: Count = 64
+    max_call_threads: Count = limits.MAX_CALL_THREADS
     #: How many synchronous tasks may run at a time.
-    max_task_threads: Count = 256
+    max_task_threads: Count = limits.MAX_TASK_THREADS
 
     @classmethod
     def settings_customise_sources(

@@ -2,60 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import socket
-from collections.abc import Iterator
-from http.client import HTTPConnection, HTTPResponse
-
-from outlast.compat import compat_path
-
-from .agent_process import Answer, OutlastProcess, until
+from .agent_process import until
 from .conftest import Launcher
-
-SESSION = {"X-Amzn-Bedrock-AgentCore-Runtime-Session-Id": "s" * 33}
-
-
-class Uvicorn:
-    """``uvicorn PROGRAM:app`` on a free port of this machine."""
-
-    def __init__(self, launch: Launcher, program: str, *options: str, **environment: str) -> None:
-        folder = str(launch.find(program).parent)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        arguments = ["-m", "uvicorn", f"{program.removesuffix('.py')}:app", "--app-dir", folder]
-        path = f"{compat_path()}:{folder}"
-        self.process: OutlastProcess = launch.process(
-            [*arguments, "--port", str(self.port), "--no-access-log", *options], PYTHONPATH=path, **environment
-        )
-
-    def ready(self) -> Uvicorn:
-        """Wait until it serves."""
-        until(lambda: any("Uvicorn running" in line for line in self.process.errors), "uvicorn's own line")
-        return self
-
-    def ask(self, method: str, path: str, body: object = None, **headers: str) -> Answer:
-        """Ask and return the answer."""
-        with self.open(method, path, body, **headers) as response:
-            names = {name.lower(): value for name, value in response.getheaders()}
-            return Answer(response.status, names, response.read())
-
-    @contextlib.contextmanager
-    def open(self, method: str, path: str, body: object = None, **headers: str) -> Iterator[HTTPResponse]:
-        """Ask and give the response, its body unread."""
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=30)
-        try:
-            connection.request(method, path, None if body is None else json.dumps(body), {**SESSION, **headers})
-            with connection.getresponse() as response:
-                yield response
-        finally:
-            connection.close()
+from .uvicorn_process import Uvicorn
 
 
 def test_an_agent_below_a_path(launch: Launcher) -> None:
     """Mounted, it answers below its path; without a lifespan its services start with the first request."""
-    server = Uvicorn(launch, "mounted.py").ready()
+    server = Uvicorn(launch, "mounted.py")
     answer = server.ask("POST", "/agent/invocations", {"seconds": 0.01})
     assert (answer.status, answer.json["path"]) == (200, "/invocations")
     (task_id,) = answer.task_ids
@@ -67,7 +21,7 @@ def test_an_agent_below_a_path(launch: Launcher) -> None:
 
 def test_a_client_that_leaves_closes_the_generator(launch: Launcher) -> None:
     """The stream of a client that has gone is not read to its end."""
-    server = Uvicorn(launch, "mounted.py").ready()
+    server = Uvicorn(launch, "mounted.py")
     with server.open("POST", "/agent/invocations", {"stream": True}) as stream:
         assert stream.readline() == b"data: 0\n"
     until(lambda: server.process.output == ["closed"], "the end of the generator")
@@ -75,7 +29,7 @@ def test_a_client_that_leaves_closes_the_generator(launch: Launcher) -> None:
 
 def test_what_is_too_large_or_from_elsewhere_is_refused(launch: Launcher) -> None:
     """Limits and guard are the door's, whatever serves it."""
-    server = Uvicorn(launch, "mounted.py", OUTLAST_MAX_BODY_BYTES="100").ready()
+    server = Uvicorn(launch, "mounted.py", OUTLAST_MAX_BODY_BYTES="100")
     assert server.ask("POST", "/agent/invocations", {"text": "x" * 100}).status == 413
     assert server.ask("GET", "/agent/ping", Host="evil.example").status == 403
     assert server.ask("GET", "/agent/ping", Origin="https://evil.example").status == 403
@@ -84,8 +38,8 @@ def test_what_is_too_large_or_from_elsewhere_is_refused(launch: Launcher) -> Non
 
 def test_the_lifespan_runs_on_the_servers_loop(launch: Launcher) -> None:
     """It is entered before the first request, and left after the last task: then the store is closed."""
-    server = Uvicorn(launch, "lifespan.py").ready()
-    assert server.process.output == ["opened on MainThread"]
+    server = Uvicorn(launch, "lifespan.py")
+    until(lambda: server.process.output == ["opened on MainThread"], "the lifespan")
     answer = server.ask("POST", "/invocations", {"work": True})
     assert answer.json == {"greeting": "hello", "own loop": False}
     server.process.stop()

@@ -6,6 +6,7 @@ import contextlib
 import json
 import re
 from collections.abc import Iterator
+from functools import cached_property
 from http.client import HTTPConnection, HTTPResponse
 from typing import Any
 
@@ -29,15 +30,20 @@ class Uvicorn:
             PYTHONPATH=str(compat_path()),
             **environment,
         )
+
+    @cached_property
+    def port(self) -> int:
+        """Where it serves; to be known once it does."""
         until(lambda: self._ports() != [], "uvicorn's own line")
-        [self.port] = self._ports()
+        [port] = self._ports()
+        return port
 
     def _ports(self) -> list[int]:
         return [int(found[1]) for found in map(_LISTENS.match, list(self.process.errors)) if found]
 
-    def ask(self, method: str, path: str, body: object = None) -> Answer:
+    def ask(self, method: str, path: str, body: object = None, **headers: str) -> Answer:
         """Ask and return the answer."""
-        with self.open(method, path, body) as response:
+        with self.open(method, path, body, **headers) as response:
             names = {name.lower(): value for name, value in response.getheaders()}
             return Answer(response.status, names, response.read())
 
@@ -48,11 +54,11 @@ class Uvicorn:
         return answer
 
     @contextlib.contextmanager
-    def open(self, method: str, path: str, body: object = None) -> Iterator[HTTPResponse]:
+    def open(self, method: str, path: str, body: object = None, **headers: str) -> Iterator[HTTPResponse]:
         """Ask and give the response, its body unread."""
         connection = HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         try:
-            connection.request(method, path, None if body is None else json.dumps(body), SESSION)
+            connection.request(method, path, None if body is None else json.dumps(body), SESSION | headers)
             with connection.getresponse() as response:
                 yield response
         finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import threading
 import warnings
 from collections.abc import AsyncIterator, Callable
@@ -19,6 +20,8 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # newer versions want another httpx
     from starlette.testclient import TestClient
 
+#: How the names of threads begin that belong to one app.
+OF_AN_APP = ("outlast-agent", "outlast-tasks", "outlast-call")
 SESSION = "X-Amzn-Bedrock-AgentCore-Runtime-Session-Id"
 
 MakeApp = Callable[..., App]
@@ -204,6 +207,62 @@ def test_several_apps_at_once(make_app: MakeApp) -> None:
         answers = [client.post("/invocations", json={}).json() for client in (bare, second, first, bare)]
 
     assert answers == [2, 1, 0, 2]
+
+
+@pytest.mark.parametrize("entered", [False, True], ids=["bare", "with"])
+def test_an_app_leaves_no_threads(make_app: MakeApp, entered: bool) -> None:
+    """What an app of a test runs on ends with it: the threads of its handlers and of its loops."""
+    before = set(threading.enumerate())
+
+    def use() -> None:
+        client = TestClient(answering(make_app()))
+        with client if entered else contextlib.nullcontext():
+            assert client.post("/invocations", json=1).status_code == 200
+
+    for _ in range(3):
+        use()
+    left = [thread for thread in set(threading.enumerate()) - before if thread.name.startswith(OF_AN_APP)]
+    use()  # the newest of the original's apps is known to its module
+    gc.collect()
+
+    for thread in left:
+        thread.join(30)
+    assert [thread.name for thread in left if thread.is_alive()] == []
+
+
+def test_an_app_that_nobody_knows_ends_its_tasks_first(make_app: MakeApp) -> None:
+    """A task that runs keeps what it runs on, though the program has let go of the app."""
+    go_on, done = threading.Event(), threading.Event()
+
+    def start() -> None:
+        @make_app().async_task
+        async def work() -> None:
+            await asyncio.to_thread(go_on.wait, 30)
+            done.set()
+
+        work.start()
+
+    start()
+    gc.collect()
+    go_on.set()
+
+    assert done.wait(30)
+
+
+def test_the_threads_of_handlers_end_with_the_services(make_app: MakeApp) -> None:
+    """An app may be entered again and again: each time leaves none behind."""
+    before = set(threading.enumerate())
+    app = make_app()
+    app.entrypoint(lambda payload: payload)
+    with TestClient(app) as client:
+        assert client.post("/invocations", json=1).status_code == 200
+        started = set(threading.enumerate()) - before
+
+    left = [thread for thread in started if thread.name.startswith("outlast-call")]
+    assert left != []
+    for thread in left:
+        thread.join(30)
+    assert [thread.name for thread in left if thread.is_alive()] == []
 
 
 def test_two_clients_of_one_app(make_app: MakeApp) -> None:

@@ -7,8 +7,9 @@ program that never asks needs no Starlette.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
+
+from outlast import request_state
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -154,5 +155,5 @@ def _make_state() -> Any:
     try:
         from starlette.datastructures import State
     except ImportError:
-        return SimpleNamespace()
+        return request_state.State({})
     return State()

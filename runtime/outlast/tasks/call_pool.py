@@ -7,8 +7,9 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
-#: Handlers that may run at once, and further ones that may wait for a thread.
-MAX_THREADS = 64
+from outlast.limits import MAX_CALL_THREADS
+
+#: Calls that may wait for a thread.
 MAX_WAITING = 256
 
 
@@ -21,15 +22,21 @@ class CallPool:
 
     Not a ThreadPoolExecutor: that one has no bound on what waits, and a handler that hangs would hang the exit.
     Whoever posts does not wait for threads to start, which takes long when others compute: the thread that takes a
-    call and leaves nobody idle starts the next one first.
+    call and leaves nobody idle starts the next one first. Of idle threads the one that was at work last is taken, as
+    Starlette's pool does it: what a handler keeps and may not leave its thread (a connection of sqlite3, a browser of
+    Playwright's) is met again by the next call, as long as they come one by one.
     """
 
-    def __init__(self, *, threads: int = MAX_THREADS, waiting: int = MAX_WAITING, name: str = "outlast-call") -> None:
+    def __init__(
+        self, *, threads: int = MAX_CALL_THREADS, waiting: int = MAX_WAITING, name: str = "outlast-call"
+    ) -> None:
         self._max_threads = threads
         self._max_calls = threads + waiting
         self._name = name
         self._calls: deque[Callable[[], object]] = deque()
-        self._changed = threading.Condition()
+        self._lock = threading.RLock()
+        #: What wakes each thread that waits for a call; the one that was at work last comes last.
+        self._resting: list[threading.Condition] = []
         self._threads = 0
         #: Threads without a call, those among them that only start.
         self._idle = 0
@@ -46,20 +53,22 @@ class CallPool:
             CallPoolFull: every thread is taken and the queue is full.
             RuntimeError: the system does not give the pool its first thread.
         """
-        with self._changed:
+        with self._lock:
             if not admitted and self._admitted >= self._max_calls:
                 raise CallPoolFull(f"{self._admitted} calls run or wait")
             if not self._threads:
                 self._start(self._reserve())
             self._admitted += 1
             self._calls.append(call)
-            self._changed.notify()
+            if self._resting:
+                self._resting.pop().notify()
 
     def close(self) -> None:
         """Let each thread end once there is nothing left to do; a call that hangs is left behind."""
-        with self._changed:
+        with self._lock:
             self._closed = True
-            self._changed.notify_all()
+            while self._resting:
+                self._resting.pop().notify()
 
     def _reserve(self) -> int:
         """Count one more thread, which is about to start; return its number. The lock is held."""
@@ -75,7 +84,7 @@ class CallPool:
             raise
 
     def _leave(self) -> None:
-        with self._changed:
+        with self._lock:
             self._threads -= 1
             self._idle -= 1
 
@@ -83,18 +92,20 @@ class CallPool:
         while (call := self._next()) is not None:
             call()
             del call  # what it holds must not live until the next one comes
-            with self._changed:
+            with self._lock:
                 self._admitted -= 1
                 self._idle += 1
         self._leave()
 
     def _next(self) -> Callable[[], object] | None:
         """Wait for a call and take it, once there is another thread for the one after it; None at the end."""
-        with self._changed:
+        woken = threading.Condition(self._lock)
+        with self._lock:
             while not self._calls:
                 if self._closed:
                     return None
-                self._changed.wait()
+                self._resting.append(woken)
+                woken.wait()
             call = self._calls.popleft()
             self._idle -= 1
             if self._idle or self._closed or self._threads == self._max_threads:

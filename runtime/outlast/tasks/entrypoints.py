@@ -1,7 +1,7 @@
 """Runs the agent's handler, of whatever kind it is, off the services' loop, and hands its outcome back to that loop.
 
 An ``async def`` runs on the agent's loop, a ``def`` on a thread of the call pool. What a handler returns or yields is
-rendered where the handler ran: rendering calls user code too (``__str__``, ``model_dump``).
+rendered where the handler ran, and so is what it raises: rendering calls user code too (``__str__``, ``model_dump``).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import functools
 import time
-from collections.abc import AsyncGenerator, Coroutine, Generator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from contextvars import Context, copy_context
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
@@ -21,17 +21,22 @@ from outlast.tasks.item_stream import AsyncSource, ItemStream, Source, SyncSourc
 from outlast.tasks.loops import LoopThread, Mailbox
 
 R = TypeVar("R")
+E = TypeVar("E")
 R_co = TypeVar("R_co", covariant=True)
+E_co = TypeVar("E_co", covariant=True)
 
 
-class Renderer(Protocol[R_co]):
-    """Makes what the front door sends of what a handler returns or yields. Called on the handler's thread."""
+class Renderer(Protocol[R_co, E_co]):
+    """Makes what the front door works with of what a handler returns, yields or raises. On the handler's thread."""
 
     def value(self, value: object) -> R_co:
         """Render a return value."""
 
     def item(self, item: object) -> bytes:
         """Render an item that a generator yielded."""
+
+    def error(self, error: BaseException) -> E_co:
+        """Render an exception. Never raises."""
 
 
 class Watermarked(Protocol):
@@ -43,7 +48,7 @@ class Watermarked(Protocol):
 
 
 @dataclass(slots=True)
-class Outcome(Generic[R]):
+class Outcome(Generic[R, E]):
     """How a call of a handler ended. Exactly one of ``value``, ``stream`` and ``error`` is set."""
 
     #: Every operation up to here must be durable before the outcome is told (promise 1).
@@ -55,25 +60,27 @@ class Outcome(Generic[R]):
     stream: ItemStream | None = None
     #: Of which kind the log calls that generator. The original bridges those of async handlers and calls them plain.
     asynchronous: bool = False
-    error: BaseException | None = None
+    error: E | None = None
 
 
-class Entrypoints(Generic[R]):
+class Entrypoints(Generic[R, E]):
     """Calls handlers. Belongs to the services' loop, where ``run`` is awaited."""
 
-    def __init__(self, ledger: Watermarked, agent_loop: LoopThread, pool: CallPool, renderer: Renderer[R]) -> None:
+    def __init__(self, ledger: Watermarked, agent_loop: LoopThread, pool: CallPool, renderer: Renderer[R, E]) -> None:
         self.agent_loop = agent_loop
         self.pool = pool
-        self.render = renderer.value
+        self.renderer = renderer
         self._ledger = ledger
-        self._render_item = renderer.item
         self._home: Mailbox | None = None
         # asyncio itself keeps only weak references to tasks.
         self._running: set[asyncio.Task[None]] = set()
 
-    async def run(self, entrypoint: Entrypoint, payload: object, request: object, context: Context) -> Outcome[R]:
-        """Call the handler in ``context`` and return its outcome; ``request`` is what it gets as its own ``context``.
+    async def run(
+        self, entrypoint: Entrypoint, payload: object, make_context: Callable[[], object], context: Context
+    ) -> Outcome[R, E]:
+        """Call the handler in ``context`` and return its outcome.
 
+        ``make_context`` returns what the handler gets as its own ``context``, if it takes one; called on its thread.
         Whoever stops waiting does not stop the handler.
 
         Raises:
@@ -82,7 +89,7 @@ class Entrypoints(Generic[R]):
         loop = asyncio.get_running_loop()
         if self._home is None:
             self._home = Mailbox(loop)
-        call = _Call(self, entrypoint, payload, request, context, self._home, loop.create_future())
+        call = _Call(self, entrypoint, payload, make_context, context, self._home, loop.create_future())
         if entrypoint.kind in _ASYNC_KINDS:
             self.agent_loop.post(call.start_async)
         else:
@@ -95,7 +102,7 @@ class Entrypoints(Generic[R]):
 
     def stream(self, source: Source, home: Mailbox) -> ItemStream:
         """Return the reading side of a generator."""
-        return ItemStream(source, home, self.watermark, self._render_item)
+        return ItemStream(source, home, self.watermark, self.renderer.item, self.renderer.error)
 
     def keep(self, task: asyncio.Task[None]) -> None:
         """Hold on to a task of the agent's loop until it is done; on that loop."""
@@ -106,25 +113,25 @@ class Entrypoints(Generic[R]):
 _ASYNC_KINDS = frozenset({Kind.ASYNC, Kind.ASYNC_GENERATOR})
 
 
-class _Call(Generic[R]):
+class _Call(Generic[R, E]):
     """One call of a handler, on its way from the services' loop to the handler's thread and back."""
 
-    __slots__ = ("_began", "_context", "_entrypoint", "_home", "_owner", "_payload", "_request", "outcome")
+    __slots__ = ("_began", "_context", "_entrypoint", "_home", "_make_context", "_owner", "_payload", "outcome")
 
     def __init__(
         self,
-        owner: Entrypoints[R],
+        owner: Entrypoints[R, E],
         entrypoint: Entrypoint,
         payload: object,
-        request: object,
+        make_context: Callable[[], object],
         context: Context,
         home: Mailbox,
-        outcome: asyncio.Future[Outcome[R]],
+        outcome: asyncio.Future[Outcome[R, E]],
     ) -> None:
         self._owner = owner
         self._entrypoint = entrypoint
         self._payload = payload
-        self._request = request
+        self._make_context = make_context
         self._context = context
         self._home = home
         self._began = time.monotonic()
@@ -168,10 +175,10 @@ class _Call(Generic[R]):
 
     def _call_handler(self) -> Any:
         if self._entrypoint.takes_context:
-            return self._entrypoint.handler(self._payload, self._request)
+            return self._entrypoint.handler(self._payload, self._make_context())
         return self._entrypoint.handler(self._payload)
 
-    def _outcome_of(self, value: object, seconds: float) -> Outcome[R]:
+    def _outcome_of(self, value: object, seconds: float) -> Outcome[R, E]:
         """Render what the handler returned; on its thread, in its context."""
         owner = self._owner
         try:
@@ -183,23 +190,23 @@ class _Call(Generic[R]):
             if isinstance(value, Generator):
                 stream = owner.stream(SyncSource(value, owner.pool, self._home, copy_context()), self._home)
                 return Outcome(owner.watermark(), seconds, stream=stream)
-            rendered = owner.render(value)
+            rendered = owner.renderer.value(value)
         except BaseException as error:  # whatever rendering met in the user's objects
             return self._failed(error, seconds)
         return Outcome(owner.watermark(), seconds, value=rendered)
 
-    def _failed(self, error: BaseException, seconds: float) -> Outcome[R]:
-        return Outcome(self._owner.watermark(), seconds, error=error)
+    def _failed(self, error: BaseException, seconds: float) -> Outcome[R, E]:
+        return Outcome(self._owner.watermark(), seconds, error=self._owner.renderer.error(error))
 
     @property
     def _seconds(self) -> float:
         return time.monotonic() - self._began
 
-    def _tell(self, outcome: Outcome[R]) -> None:
+    def _tell(self, outcome: Outcome[R, E]) -> None:
         with contextlib.suppress(RuntimeError):  # the services' loop is closed: the process ends
             self._home.post(functools.partial(_settle, self.outcome, outcome))
 
 
-def _settle(future: asyncio.Future[Outcome[R]], outcome: Outcome[R]) -> None:
+def _settle(future: asyncio.Future[Outcome[R, E]], outcome: Outcome[R, E]) -> None:
     if not future.done():
         future.set_result(outcome)

@@ -31,10 +31,11 @@ class Item(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """The end of a stream: the generator returned, or raised ``error``."""
+    """The end of a stream: the generator returned, or raised something."""
 
     watermark: int
-    error: BaseException | None = None
+    #: What it raised, rendered; None when it returned.
+    error: Any = None
 
 
 class Source(Protocol):
@@ -54,12 +55,19 @@ class ItemStream:
     """The reading side, on the services' loop: one reader, who closes it."""
 
     def __init__(
-        self, source: Source, home: Mailbox, watermark: Callable[[], int], render: Callable[[object], bytes]
+        self,
+        source: Source,
+        home: Mailbox,
+        watermark: Callable[[], int],
+        render: Callable[[object], bytes],
+        render_error: Callable[[BaseException], object],
     ) -> None:
+        """``render`` and ``render_error`` are called on the generator's thread."""
         self._source = source
         self._home = home
         self._watermark = watermark
         self._render = render
+        self._render_error = render_error
         self._items: deque[Item] = deque()
         self._end: End | None = None
         self._begun = False
@@ -118,7 +126,7 @@ class ItemStream:
         self._send(Item(self._render(item), self._watermark()))
 
     def _finish(self, error: BaseException | None) -> None:
-        self._send(End(self._watermark(), error))
+        self._send(End(self._watermark(), None if error is None else self._render_error(error)))
 
     def _send(self, arrival: Item | End) -> None:
         with contextlib.suppress(RuntimeError):  # the services' loop is closed: the process ends

@@ -159,9 +159,19 @@ class Ledger:
         """Whether a task lives in this process."""
         return bool(self._live)
 
-    def on_busy(self, tell: Callable[[bool], None]) -> None:
-        """Have ``tell`` called, under the ledger's lock, when the first task starts and when the last one ends."""
-        self._on_busy.append(tell)
+    def on_busy(self, tell: Callable[[bool], None]) -> Callable[[], None]:
+        """Have ``tell`` called, under the ledger's lock, when the first task starts and when the last one ends.
+
+        What is returned undoes it.
+        """
+        with self._lock:
+            self._on_busy.append(tell)
+
+        def undo() -> None:
+            with self._lock:
+                self._on_busy.remove(tell)
+
+        return undo
 
     @property
     def recorded(self) -> bool:

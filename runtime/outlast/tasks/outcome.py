@@ -10,10 +10,9 @@ from outlast.core.operation import Finish
 from outlast.core.state import StateReason, TaskState
 from outlast.core.task import TaskError
 from outlast.core.validation import MAX_NAME, clean_text
+from outlast.limits import MAX_RESULT_BYTES
 from outlast.payload import to_stored_json
 
-#: Bytes of JSON at the most that are kept of a return value.
-MAX_RESULT_BYTES = 1024 * 1024
 #: Characters at the most that are kept of an exception's message.
 MAX_ERROR_MESSAGE = 16 * 1024
 

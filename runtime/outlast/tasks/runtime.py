@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
@@ -10,10 +11,10 @@ from typing import Protocol
 from outlast.context import current_invocation
 from outlast.core.operation import Finish, Start
 from outlast.core.task import NO_TRACE, TraceContext
+from outlast.limits import MAX_RESULT_BYTES, MAX_TASK_THREADS
 from outlast.tasks.ledger import Ledger
 from outlast.tasks.loops import LoopThread
-from outlast.tasks.outcome import MAX_RESULT_BYTES
-from outlast.tasks.task_threads import MAX_TASK_THREADS, TaskThreads
+from outlast.tasks.task_threads import TaskThreads
 from outlast.tasks.tracked import TrackedTask
 
 
@@ -73,6 +74,9 @@ class TaskRuntime:
         self.agent_loop = LoopThread("outlast-agent")
         #: Async tasks that were started from anywhere but the agent's loop.
         self.tasks_loop = LoopThread("outlast-tasks")
+        # A program's tests make many Apps: each has two threads and six file descriptors as long as somebody knows it.
+        for loop_thread in (self.agent_loop, self.tasks_loop):
+            weakref.finalize(self, loop_thread.close, 0.0).atexit = False
         self.threads = TaskThreads(max_task_threads)
         #: Bytes of JSON at the most that are kept of a return value, and of an emitted chunk.
         self.max_result_bytes = max_result_bytes

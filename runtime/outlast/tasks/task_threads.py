@@ -6,8 +6,7 @@ import itertools
 import threading
 from collections.abc import Callable
 
-#: Sync tasks that may run at a time.
-MAX_TASK_THREADS = 256
+from outlast.limits import MAX_TASK_THREADS
 
 
 class TaskThreads:

@@ -11,6 +11,8 @@ from outlast.telemetry.log import Level, emit
 _LIBRARIES = ("aiohttp", "asyncio", "grpc", "opentelemetry")
 #: An exporter without a collector says so with every batch: once in this many seconds is enough.
 _QUIET_SECONDS = 300.0
+#: Says at DEBUG on which loop it is, several times a request.
+_CHATTERER = "grpc._cython.cygrpc"
 #: grpc.aio on a loop that somebody else woke: harmless, and logged by asyncio with a stack trace.
 _HARMLESS = "PollerCompletionQueue._handle_events"
 
@@ -51,8 +53,11 @@ def quiet_libraries() -> None:
     """Turn warnings and errors of the libraries that outlast runs on into lines; calling it again does nothing.
 
     A program that has set up ``logging`` for itself (a handler on the root logger, or on the library's) keeps what it
-    has set up.
+    has set up; only the chatter of grpc's own core is never its debugging.
     """
+    chatterer = logging.getLogger(_CHATTERER)
+    if chatterer.level == logging.NOTSET:
+        chatterer.setLevel(logging.INFO)
     if logging.getLogger().handlers:
         return
     handler = _LineHandler()

@@ -104,7 +104,7 @@ def message_of(error: BaseException) -> str:
     """Return what an exception says, as text that every line and every span can hold."""
     try:
         return clean_text(str(error), _MAX_MESSAGE)
-    except Exception:  # a __str__ of somebody else's
+    except BaseException:  # a __str__ of somebody else's
         return "<its message cannot be read>"
 
 

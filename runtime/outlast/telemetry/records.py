@@ -13,10 +13,12 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Protocol
+from functools import partial
+from typing import Any, TypeAlias
 
 from outlast.context import Invocation, current_invocation
-from outlast.core.task import TraceContext
+from outlast.core.operation import Start
+from outlast.core.task import Task
 from outlast.telemetry import log
 from outlast.telemetry.handover import Handover
 from outlast.telemetry.json_handler import FIELDS, WRITTEN, JSONHandler
@@ -26,23 +28,8 @@ _log = log.get_logger()
 _NUMBERS = {level: getattr(logging, level) for level in log.LEVELS}
 
 
-class Origin(Protocol):
-    """What a line is about: an invocation or the start of a task."""
-
-    @property
-    def request_id(self) -> str:
-        """The id of the request; empty for none."""
-        ...
-
-    @property
-    def session_id(self) -> str:
-        """The session; empty for none."""
-        ...
-
-    @property
-    def trace_context(self) -> TraceContext:
-        """The trace that it belongs to."""
-        ...
+#: What a line is about; each says request, session and trace.
+Origin: TypeAlias = Invocation | Start | Task
 
 
 class _Contract:
@@ -120,11 +107,11 @@ def write(
             output.write(level, message, fields)
             if not contract.attached or not contract.others_listen():
                 return
-        telling = _Telling(level, message, {FIELDS: fields, WRITTEN: direct}, origin, error)
+        tell = partial(_tell, level, message, {FIELDS: fields, WRITTEN: direct}, origin, error, time.time())
         if threading.get_ident() in contract.services_threads:
-            contract.hand_over(telling.tell)
+            contract.hand_over(tell)
         else:
-            telling.tell()
+            tell()
     except (MemoryError, RecursionError):  # the caller has other worries than its line
         return
 
@@ -173,51 +160,32 @@ async def heard(timeout_seconds: float) -> None:
         return
 
 
-class _Telling:
-    """One line on its way to the program's own handlers."""
+def _tell(
+    level: Level,
+    message: str,
+    extra: dict[str, object],
+    origin: Origin | None,
+    error: BaseException | None,
+    created: float,
+) -> None:
+    """Make a record and let it go the way of every record, in the context of what the line is about.
 
-    def __init__(
-        self,
-        level: Level,
-        message: str,
-        extra: dict[str, object],
-        origin: Origin | None,
-        error: BaseException | None,
-    ) -> None:
-        self._level = level
-        self._message = message
-        self._extra = extra
-        self._origin = origin
-        self._error = error
-        self._created = time.time()
-
-    def tell(self) -> None:
-        """Make a record and let it go the way of every record, in the context of what the line is about.
-
-        Factories, filters and formatters are the program's own, and may ask for the request id.
-        """
-        origin, error = self._origin, self._error
-        if origin is not None and not isinstance(origin, Invocation):
-            origin = Invocation(origin.request_id, origin.session_id, origin.trace_context)
-        token = current_invocation.set(origin)
-        try:
-            logger = _contract.logger
-            record = logger.makeRecord(
-                logger.name,
-                _NUMBERS[self._level],
-                __file__,
-                0,
-                self._message,
-                (),
-                (type(error), error, error.__traceback__) if error is not None else None,
-                "write",
-                self._extra,
-            )
-            record.created = self._created
-            record.msecs = self._created % 1 * 1000 // 1
-            logger.handle(record)
-        except Exception as failure:
-            if logging.raiseExceptions:
-                _log.warning("a log handler of the program's has failed", error=failure)
-        finally:
-            current_invocation.reset(token)
+    Factories, filters and formatters are the program's own, and may ask for the request id.
+    """
+    if origin is not None and not isinstance(origin, Invocation):
+        origin = Invocation(origin.request_id, origin.session_id, origin.trace_context)
+    raised = (type(error), error, error.__traceback__) if error is not None else None
+    token = current_invocation.set(origin)
+    try:
+        logger = _contract.logger
+        record = logger.makeRecord(
+            logger.name, _NUMBERS[level], __file__, 0, message, (), raised, func="write", extra=extra
+        )
+        record.created = created
+        record.msecs = created % 1 * 1000 // 1
+        logger.handle(record)
+    except Exception as failure:
+        if logging.raiseExceptions:
+            _log.warning("a log handler of the program's has failed", error=failure)
+    finally:
+        current_invocation.reset(token)

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from outlast.baggage import EXPERIMENT_ARN, EXPERIMENT_VARIANT, NO_BAGGAGE, Baggage
 from outlast.context import current_invocation
@@ -158,16 +158,16 @@ class InvocationSpan:
         self._span = span
         self._context = context
 
-    def set_status(self, code: int, error: BaseException | None = None) -> None:
-        """Note the HTTP status of the response and, for a failure, what was raised."""
+    def set_status(self, code: int, error: Mapping[str, Any] | None = None) -> None:
+        """Note the HTTP status of the response and, for a failure, what ``error_fields`` told of what was raised."""
         if self._span is None:
             return
         self._span.set_attribute("http.response.status_code", code)
         if code >= 500:
             from opentelemetry.trace import Status, StatusCode
 
-            self._span.set_attribute("error.type", type(error).__name__ if error is not None else str(code))
-            self._span.set_status(Status(StatusCode.ERROR, message_of(error) if error is not None else None))
+            self._span.set_attribute("error.type", error["errorType"] if error is not None else str(code))
+            self._span.set_status(Status(StatusCode.ERROR, error["errorMessage"] if error is not None else None))
 
     def make_current(self) -> None:
         """Make the span current in the calling context: call it inside the handler's own ``contextvars.Context``.

@@ -27,7 +27,10 @@ class Agent(Protocol):
         ...
 
     def make_context(self, session_id: str | None, request_headers: dict[str, str] | None, request: Any) -> object:
-        """Return what a handler gets as ``context``; ``request`` is the front door's Request, or the WebSocket."""
+        """Return what a handler gets as ``context``; on the handler's thread.
+
+        ``request`` is the front door's Request, or the WebSocket.
+        """
         ...
 
     def get_async_task_info(self) -> dict[str, Any]:

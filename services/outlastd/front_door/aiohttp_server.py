@@ -158,7 +158,7 @@ class AiohttpServer:
     async def _read(self, raw: web.BaseRequest, limit: int) -> bytes:
         check_size(raw.content_length or 0, limit)
         content = raw.content
-        if content.is_eof():
+        if content.is_eof() and content.exception() is None:
             body = content.read_nowait()
             check_size(len(body), limit)
             return body

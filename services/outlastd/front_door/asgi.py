@@ -7,10 +7,10 @@ loop, and sees neither.
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
+from outlastd.front_door.asgi_response import send_whole, start_event
 from outlastd.front_door.asgi_types import ASGIApp, Message, Receive, Scope, Send
 from outlastd.front_door.denial import deny
 from outlastd.front_door.door import Door
@@ -19,6 +19,9 @@ from outlastd.front_door.hop import call_on, run_to_the_end_on
 from outlastd.front_door.incoming import IO_TIMEOUT, check_headers, check_size, collect_body
 from outlastd.front_door.request import ClientGone, Refusal, Request
 from outlastd.front_door.response import Chunks, Response, refusal_response
+
+#: The status of a request whose client has left, as nginx has it.
+CLIENT_GONE = 499
 
 
 class AsgiEndpoint:
@@ -49,8 +52,8 @@ class AsgiEndpoint:
             response = await self._door.handle(request_of(scope, receive, self._io_timeout))
         except Refusal as refusal:
             response = refusal_response(refusal)
-        except ClientGone:
-            return
+        except ClientGone:  # nobody hears it but the program's middleware, which fails without a response
+            response = Response(CLIENT_GONE, b"", None)
         await self._send(response, scope.get("method") == "HEAD", receive, send)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -59,9 +62,9 @@ class AsgiEndpoint:
     async def _send(self, response: Response, head_only: bool, receive: Receive, send: Send) -> None:
         body = response.body
         if isinstance(body, bytes):
-            await _send_bytes(response, send, head_only)
+            await send_whole(response, send, head_only=head_only)
             return
-        start = _start(response)
+        start = start_event(response)
         try:
             if head_only:
                 await send(start)
@@ -109,7 +112,7 @@ class Guarded:
             if scope["type"] == "websocket":
                 await deny(refusal, scope, send)
             else:
-                await _send_bytes(refusal_response(refusal), send)
+                await send_whole(refusal_response(refusal), send)
         else:
             await self._app(scope, receive, send)
 
@@ -162,23 +165,6 @@ def _path(scope: Scope) -> str:
     if root and (path == root or path.startswith(f"{root}/")):
         return path[len(root) :] or "/"
     return path
-
-
-async def _send_bytes(response: Response, send: Send, head_only: bool = False) -> None:
-    await send(_start(response))
-    await send({"type": "http.response.body", "body": b"" if head_only else response.body})
-
-
-def _start(response: Response) -> dict[str, Any]:
-    headers = response.headers
-    if response.content_type is not None:
-        headers["Content-Type"] = response.content_type
-    if isinstance(response.body, bytes) and response.status >= 200 and response.status not in (204, 304):
-        headers["Content-Length"] = str(len(response.body))
-    encoded = [
-        (name.lower().encode("latin-1"), value.encode("utf-8", "surrogateescape")) for name, value in headers.items()
-    ]
-    return {"type": "http.response.start", "status": response.status, "headers": encoded}
 
 
 async def _client_left(receive: Receive) -> None:

@@ -12,15 +12,13 @@ from outlast.tasks.loops import LoopThread, Mailbox
 from outlast.telemetry.log import get_logger
 from outlastd.front_door.asgi_run import AsgiRun, ReadBody
 from outlastd.front_door.asgi_types import ASGIApp, Scope
-from outlastd.front_door.response import Response, text_response
+from outlastd.front_door.response import BODILESS, Response, text_response
 
 #: Returns once every operation up to a watermark is durable; raises TimeoutError when that takes too long (promise 1).
 Acknowledged = Callable[[int], Awaitable[None]]
 
 #: Seconds after which a wait without an end is begun anew.
 _LONG = 3_600.0
-#: Statuses without a body, whatever their Content-Length says.
-_BODILESS = (204, 304)
 
 
 class AsgiCalls:
@@ -65,7 +63,7 @@ class AsgiCalls:
         if self._home is None:
             self._home = Mailbox(asyncio.get_running_loop())
         run = AsgiRun(app, scope, context, self._agent_loop, self._home, read)
-        stream = ItemStream(run, self._home, self._watermark, _as_bytes)
+        stream = ItemStream(run, self._home, self._watermark, _as_bytes, _as_it_is)
         self._begin(run)
         try:
             start = await _next(stream)
@@ -81,7 +79,7 @@ class AsgiCalls:
                 raise run.unread
             return text_response("Internal Server Error", 500)
         response = run.response
-        declared = None if response.status in _BODILESS else response.headers.get("Content-Length")
+        declared = None if response.status in BODILESS else response.headers.get("Content-Length")
 
         def closed() -> None:
             if on_return is not None:
@@ -163,3 +161,7 @@ async def _next(stream: ItemStream) -> Item | End:
 def _as_bytes(piece: object) -> bytes:
     assert isinstance(piece, bytes | bytearray | memoryview)
     return bytes(piece)
+
+
+def _as_it_is(error: BaseException) -> BaseException:
+    return error

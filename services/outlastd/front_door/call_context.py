@@ -5,11 +5,12 @@ from __future__ import annotations
 import random
 import uuid
 from collections.abc import Mapping
+from contextvars import Context, copy_context
 
 from outlast import headers as names
 from outlast.baggage import HEADER as BAGGAGE
 from outlast.baggage import NO_BAGGAGE, Baggage, parse_baggage
-from outlast.context import Invocation
+from outlast.context import Invocation, current_invocation
 from outlast.core.errors import InvalidField
 from outlast.core.validation import MAX_ID, check_text
 from outlast.telemetry import lines
@@ -34,6 +35,14 @@ def begin_invocation(
     else:
         lines.debug("No config bundle ref found in request baggage", invocation=invocation)
     return invocation, span
+
+
+def handler_context(invocation: Invocation, span: InvocationSpan) -> Context:
+    """Return the context that a handler runs in: it says what for."""
+    context = copy_context()
+    context.run(current_invocation.set, invocation)
+    context.run(span.make_current)
+    return context
 
 
 def request_id_of(request: Request) -> str:

@@ -62,8 +62,7 @@ class DebugActions:
         return answer
 
     async def _ping_status(self, invocation: Invocation) -> dict[str, Any]:
-        report = await self._ping.ask()
-        return {"status": report.status.value, "time_of_last_update": report.time_of_last_update}
+        return (await self._ping.ask()).as_json()
 
     async def _job_status(self, invocation: Invocation) -> dict[str, Any]:
         return self._agent.get_async_task_info()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from outlastd.front_door.asgi_response import WEBSOCKET_DENIAL, send_whole
 from outlastd.front_door.asgi_types import Scope, Send
 from outlastd.front_door.request import Refusal
 from outlastd.front_door.response import refusal_response
 
 #: What a scope's ``extensions`` name where the server can refuse with a response of ours.
-EXTENSION = "websocket.http.response"
+EXTENSION = WEBSOCKET_DENIAL
 #: Close code for what the server's own rules forbid; nobody sees it, since servers make a 403 of a close this early.
 POLICY_VIOLATION = 1008
 
@@ -17,11 +18,4 @@ async def deny(refusal: Refusal, scope: Scope, send: Send) -> None:
     if EXTENSION not in (scope.get("extensions") or {}):
         await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": ""})
         return
-    response = refusal_response(refusal)
-    headers = [(b"content-type", (response.content_type or "").encode("latin-1"))]
-    headers += [
-        (name.lower().encode("latin-1"), value.encode("utf-8", "surrogateescape"))
-        for name, value in response.headers.items()
-    ]
-    await send({"type": "websocket.http.response.start", "status": response.status, "headers": headers})
-    await send({"type": "websocket.http.response.body", "body": response.body})
+    await send_whole(refusal_response(refusal), send, events=WEBSOCKET_DENIAL)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from outlast.core.errors import TaskManagerUnavailable
+from outlastd.front_door.request import Refusal
+
 
 class Durability(Protocol):
     """The worker stream, as the front door sees it. Used on the services' loop."""
@@ -23,3 +26,11 @@ class Durability(Protocol):
             TimeoutError: that took longer than ``timeout`` seconds.
         """
         ...
+
+
+def check_available(durability: Durability) -> None:
+    """Let a handler run, or raise Refusal with 503: its tasks could not be kept."""
+    try:
+        durability.available()
+    except TaskManagerUnavailable as error:
+        raise Refusal(503, error.message, code=str(error.code)) from None

@@ -11,7 +11,6 @@ import grpc.aio
 from outlast.core.errors import OutlastError
 from outlast.wire.errors import TABLE, from_rpc_error
 from outlastd.front_door.request import Refusal
-from outlastd.front_door.response import RETRY_AFTER
 
 #: The HTTP status of each gRPC status that means something to a caller; any other is 500.
 HTTP_STATUS: Mapping[grpc.StatusCode, int] = {
@@ -42,8 +41,7 @@ def refusal_of(failure: grpc.aio.AioRpcError) -> Refusal:
     status = HTTP_STATUS.get(failure.code(), 500)
     error = from_rpc_error(failure)
     fields = {name: getattr(error, name) for name in TABLE[type(error)].fields if getattr(error, name)}
-    headers = dict(RETRY_AFTER) if status in (429, 503) else None
-    return Refusal(status, error.message, headers=headers, code=_reason(failure, error), **fields)
+    return Refusal(status, error.message, code=_reason(failure, error), **fields)
 
 
 def _reason(failure: grpc.aio.AioRpcError, error: OutlastError) -> str:

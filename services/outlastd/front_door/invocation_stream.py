@@ -8,7 +8,10 @@ from typing import Self
 
 from outlast.tasks.item_stream import End, Item, ItemStream
 from outlastd.front_door.durability import Durability
+from outlastd.front_door.failure import Failure
 from outlastd.front_door.sse import KEEPALIVE, sse_event
+
+_NOT_CONFIRMED = "the task manager has not confirmed the tasks that were started"
 
 
 class InvocationStream:
@@ -21,7 +24,7 @@ class InvocationStream:
         *,
         ack_timeout: float,
         keepalive: float,
-        on_error: Callable[[BaseException], Awaitable[dict[str, object]]],
+        on_error: Callable[[Failure], Awaitable[dict[str, object]]],
         on_close: Callable[[], None],
     ) -> None:
         self._items = items
@@ -62,7 +65,7 @@ class InvocationStream:
                 await self._durability.acknowledged(arrival.watermark, self._ack_timeout)
             except TimeoutError:
                 self._ended = True
-                return await self._error(TimeoutError("the task manager has not confirmed the tasks that were started"))
+                return await self._error(Failure.of(TimeoutError(_NOT_CONFIRMED)))
         if isinstance(arrival, Item):
             return arrival.data
         self._ended = True
@@ -77,6 +80,6 @@ class InvocationStream:
             self._items.close()
             self._on_close()
 
-    async def _error(self, error: BaseException) -> bytes:
-        told = {**await self._on_error(error), "message": "An error occurred during streaming"}
+    async def _error(self, failure: Failure) -> bytes:
+        told = {**await self._on_error(failure), "message": "An error occurred during streaming"}
         return sse_event(json.dumps(told, ensure_ascii=False))

@@ -3,64 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import json
 import time
-from contextvars import copy_context
-from dataclasses import dataclass
-from typing import TypeAlias
+from functools import partial
 
-from outlast.context import Invocation, current_invocation
-from outlast.core.errors import TaskManagerUnavailable
-from outlast.headers import TASK_COUNT, TASK_IDS
+from outlast.context import Invocation
 from outlast.ping import PingBoard
 from outlast.tasks.call_pool import CallPoolFull
-from outlast.tasks.entrypoints import Entrypoints, Outcome
+from outlast.tasks.entrypoints import Entrypoints
 from outlast.tasks.handler import Entrypoint
-from outlast.tasks.item_stream import ItemStream
 from outlast.telemetry import lines, records
-from outlast.telemetry.log import Level
 from outlast.telemetry.tracing import InvocationSpan
 from outlastd.front_door.agent import Agent
+from outlastd.front_door.answers import HEARD_WAIT, Answers, Ended, name_of
 from outlastd.front_door.asgi_call import AsgiCalls
-from outlastd.front_door.call_context import begin_invocation
+from outlastd.front_door.call_context import begin_invocation, handler_context
 from outlastd.front_door.debug_actions import DebugActionFailed, DebugActions
-from outlastd.front_door.durability import Durability
-from outlastd.front_door.invocation_stream import InvocationStream
-from outlastd.front_door.rendering import AsgiResponse, http_error_of, http_error_response, message_of, text_of
+from outlastd.front_door.durability import Durability, check_available
+from outlastd.front_door.failure import Failure, message_of
+from outlastd.front_door.rendering import AsgiResponse
 from outlastd.front_door.request import Refusal, Request
-from outlastd.front_door.response import (
-    EVENT_STREAM,
-    RETRY_AFTER,
-    Response,
-    internal_error,
-    json_response,
-    refusal_response,
-)
-from outlastd.front_door.sse import KEEPALIVE_SECONDS
-
-#: Seconds that a stream's headers wait for its first item, so that they can name the tasks started before it.
-FIRST_ITEM_WAIT = 0.5
-#: Seconds that an answer waits for log handlers of the program's own to hear what was said of it.
-HEARD_WAIT = 0.2
-#: Task ids at the most in the answer's header: common clients refuse a header over 8 KiB.
-MAX_IDS_IN_HEADER = 350
-
-
-_Outcome: TypeAlias = Outcome[Response | AsgiResponse]
-
-
-@dataclass(frozen=True)
-class InvocationRules:
-    """Limits and manners. Times are in seconds, sizes in bytes."""
-
-    max_body_bytes: int = 100_000_000
-    #: Invocations at a time, streams among them; one more is 429.
-    max_invocations: int = 1_000
-    ack_timeout: float = 10.0
-    keepalive: float = KEEPALIVE_SECONDS
-    #: Whether a 500 tells the caller what the handler raised, as the contract has it.
-    error_detail: bool = True
+from outlastd.front_door.response import Response, internal_error, json_response, refusal_response
+from outlastd.front_door.rules import InvocationRules
 
 
 class Invocations:
@@ -69,7 +33,7 @@ class Invocations:
     def __init__(
         self,
         agent: Agent,
-        entrypoints: Entrypoints[Response | AsgiResponse],
+        entrypoints: Entrypoints[Response | AsgiResponse, Failure],
         ping: PingBoard,
         durability: Durability,
         rules: InvocationRules,
@@ -77,7 +41,7 @@ class Invocations:
     ) -> None:
         self._agent = agent
         self._entrypoints = entrypoints
-        self._asgi_calls = AsgiCalls(entrypoints.agent_loop, entrypoints.watermark)
+        self._answers = Answers(agent, durability, rules, AsgiCalls(entrypoints.agent_loop, entrypoints.watermark))
         self._ping = ping
         self._durability = durability
         self._rules = rules
@@ -98,6 +62,11 @@ class Invocations:
         self._begin()
         try:
             response = await self._answer(request, invocation, span)
+            await records.heard(HEARD_WAIT)
+        except BaseException:
+            if response is not None and not isinstance(response.body, bytes):
+                await response.body.aclose()  # given up, and nobody else has it
+            raise
         finally:
             if response is None or isinstance(response.body, bytes):
                 self._end(span)  # a stream does so when it is closed
@@ -116,23 +85,22 @@ class Invocations:
             self._idle.set()
 
     async def _answer(self, request: Request, invocation: Invocation, span: InvocationSpan) -> Response:
-        error: BaseException | None = None
+        failure: Failure | None = None
         try:
             if self._in_flight > self._rules.max_invocations:
                 why = f"the agent is busy: {self._rules.max_invocations:,} invocations are under way; try again"
-                raise Refusal(429, why, headers=dict(RETRY_AFTER))
+                raise Refusal(429, why)
             body = await request.read(self._rules.max_body_bytes)
-            payload = self._payload(body, invocation)
+            payload = _payload_of(body, invocation)
             lines.debug("Processing invocation request", invocation=invocation)
             response = await self._debug(payload, invocation)
             if response is None:
                 outcome = await self._call(request, body, payload, invocation, span)
-                error = outcome.error
-                response = await self._tell(outcome, request, invocation, span)
+                failure = outcome.error
+                response = await self._answers.answer(outcome, request, invocation, partial(self._end, span))
         except Refusal as refusal:
             response = refusal_response(refusal)
-        span.set_status(response.status, error)
-        await records.heard(HEARD_WAIT)
+        span.set_status(response.status, None if failure is None else failure.fields)
         return response
 
     async def _debug(self, payload: object, invocation: Invocation) -> Response | None:
@@ -144,28 +112,14 @@ class Invocations:
             told = {"error": "Debug action failed", "details": message_of(failed.cause)}
             response = json_response(told if self._rules.error_detail else internal_error(invocation.request_id), 500)
         except Exception as error:  # as in the original: a payload that is no object
-            return self._failure(error, time.monotonic() - began, invocation)
+            return self._answers.failure(Failure.of(error), time.monotonic() - began, invocation)
         if response is not None:
             lines.write("INFO", f"Debug action completed ({time.monotonic() - began:.3f}s)", invocation=invocation)
         return response
 
-    def _payload(self, body: bytes, invocation: Invocation) -> object:
-        began = time.monotonic()
-        try:
-            return json.loads(body)
-        except UnicodeDecodeError as error:
-            wrong, why = "Invalid encoding", str(error)
-        except ValueError as error:  # JSONDecodeError, and an integer too long for Python to read
-            wrong, why = "Invalid JSON", str(error)
-        except RecursionError:
-            wrong, why = "Invalid JSON", "it is nested too deeply"
-        seconds = time.monotonic() - began
-        lines.write("WARNING", f"{wrong} in request ({seconds:.3f}s): {why}", invocation=invocation)
-        raise Refusal(400, wrong, details=why)
-
     async def _call(
         self, request: Request, body: bytes, payload: object, invocation: Invocation, span: InvocationSpan
-    ) -> _Outcome:
+    ) -> Ended:
         """Run the handler, if there is one and its tasks can be kept."""
         handler = self._agent.entrypoint_handler
         if handler is None:
@@ -173,23 +127,19 @@ class Invocations:
             raise Refusal(500, "No entrypoint defined")
         if self._entrypoint is None or self._entrypoint.handler is not handler:
             self._entrypoint = Entrypoint.of(handler)
-        try:
-            self._durability.available()
-        except TaskManagerUnavailable as error:
-            raise Refusal(503, error.message, headers=dict(RETRY_AFTER), code=str(error.code)) from None
-        context = copy_context()
-        context.run(_bind, invocation, span)
-        shown = None
+        check_available(self._durability)
         if self._entrypoint.takes_context:
             request.body = body  # the handler may read it again
-            shown = self._context(request, invocation)
-        lines.debug("Invoking handler: %s", _name_of(handler), invocation=invocation)
+        lines.debug("Invoking handler: %s", name_of(handler), invocation=invocation)
+        make_context, context = partial(self._make_context, request, invocation), handler_context(invocation, span)
         try:
-            return await self._entrypoints.run(self._entrypoint, payload, shown, context)
+            return await self._entrypoints.run(self._entrypoint, payload, make_context, context)
         except CallPoolFull as error:
-            raise Refusal(429, f"the agent is busy: {error}; try again", headers=dict(RETRY_AFTER)) from None
+            raise Refusal(429, f"the agent is busy: {error}; try again") from None
 
-    def _context(self, request: Request, invocation: Invocation) -> object:
+    # -- on the handler's thread -----------------------------------------------------------------------
+
+    def _make_context(self, request: Request, invocation: Invocation) -> object:
         """Return what the handler gets as ``context``; one that says nothing where it cannot be made."""
         try:
             return self._agent.make_context(invocation.session_id or None, invocation.request_headers, request)
@@ -198,124 +148,18 @@ class Invocations:
             lines.write("WARNING", f"Failed to build request context: {why}", invocation=invocation)
             return self._agent.make_context(None, None, None)
 
-    async def _tell(
-        self, outcome: _Outcome, request: Request, invocation: Invocation, span: InvocationSpan
-    ) -> Response:
-        """Return the answer to an outcome, once the tasks it may speak of are durable."""
-        if outcome.stream is not None:
-            response = await self._stream(outcome, outcome.stream, invocation, span)
-        else:
-            try:
-                await self._acknowledged(outcome.watermark)
-                value = self._value(outcome, invocation)
-                response = value if isinstance(value, Response) else await self._respond(value, request, span)
-            except TimeoutError:
-                response = self._not_durable(outcome, invocation)
-        response.headers.update(_task_headers(invocation))
-        return response
 
-    def _value(self, outcome: _Outcome, invocation: Invocation) -> Response | AsgiResponse:
-        if outcome.error is not None:
-            if isinstance(outcome.error, Exception):
-                name = _name_of(self._agent.entrypoint_handler)
-                lines.debug("Handler '%s' execution failed", name, invocation=invocation)
-            return self._failure(outcome.error, outcome.seconds, invocation)
-        assert outcome.value is not None
-        if outcome.value.status >= 400:
-            message = f"Invocation returned HTTP {outcome.value.status} ({outcome.seconds:.3f}s)"
-            lines.write("WARNING", message, invocation=invocation)
-        else:
-            lines.invocation_completed(outcome.seconds, invocation)
-        return outcome.value
-
-    async def _respond(self, response: AsgiResponse, request: Request, span: InvocationSpan) -> Response:
-        """Have the handler's own response send itself. Raises TimeoutError when its start may not be told."""
-        return await self._asgi_calls.call(
-            response.app,
-            request.scope,
-            response.context,
-            acknowledged=self._acknowledged,
-            first_wait=FIRST_ITEM_WAIT,
-            on_return=functools.partial(self._end, span),
-        )
-
-    async def _acknowledged(self, watermark: int) -> None:
-        await self._durability.acknowledged(watermark, self._rules.ack_timeout)
-
-    def _failure(self, error: BaseException, seconds: float, invocation: Invocation) -> Response:
-        if http_error := http_error_of(error):
-            status, detail = http_error
-            level: Level = "ERROR" if status >= 500 else "WARNING"
-            lines.write(level, f"HTTP {status} ({seconds:.3f}s): {text_of(detail)}", invocation=invocation)
-            return http_error_response(status, detail)
-        lines.write("ERROR", f"Invocation failed ({seconds:.3f}s)", invocation=invocation, error=error)
-        if self._rules.error_detail:
-            return json_response({"error": message_of(error)}, 500)
-        return json_response(internal_error(invocation.request_id), 500)
-
-    async def _stream(
-        self, outcome: _Outcome, items: ItemStream, invocation: Invocation, span: InvocationSpan
-    ) -> Response:
-        kind = "async" if outcome.asynchronous else "sync"
-        generator = "async generator" if outcome.asynchronous else "generator"
-        message = f"Returning streaming response ({generator}) ({outcome.seconds:.3f}s)"
-        lines.write("INFO", message, invocation=invocation)
-
-        async def failed(error: BaseException) -> dict[str, object]:
-            lines.write("ERROR", f"Error in {kind} streaming", invocation=invocation, error=error)
-            await records.heard(HEARD_WAIT)
-            if self._rules.error_detail:
-                return {"error": message_of(error), "error_type": type(error).__name__}
-            return {"error_type": "InternalError"} | internal_error(invocation.request_id)
-
-        body = InvocationStream(
-            items,
-            self._durability,
-            ack_timeout=self._rules.ack_timeout,
-            keepalive=self._rules.keepalive,
-            on_error=failed,
-            on_close=lambda: self._end(span),
-        )
-        try:
-            await body.begin(FIRST_ITEM_WAIT)
-        except TimeoutError:
-            items.close()
-            return self._not_durable(outcome, invocation)
-        except BaseException:
-            items.close()
-            raise
-        return Response(200, body, EVENT_STREAM)
-
-    def _not_durable(self, outcome: _Outcome, invocation: Invocation) -> Response:
-        lines.write("WARNING", f"Invocation returned HTTP 424 ({outcome.seconds:.3f}s)", invocation=invocation)
-        # 424 and not 503: the handler has run, and no client sends a request again for a 424.
-        return json_response(
-            {
-                "error": "the handler ran, but the task manager has not confirmed what it started within "
-                f"{self._rules.ack_timeout:g} s; the tasks run and will be recorded",
-                "code": "UNAVAILABLE",
-                "taskIds": [str(task_id) for task_id in invocation.task_ids],
-                "requestId": invocation.request_id,
-            },
-            424,
-        )
-
-
-def _bind(invocation: Invocation, span: InvocationSpan) -> None:
-    """In the handler's own context: say what it runs for."""
-    current_invocation.set(invocation)
-    span.make_current()
-
-
-def _name_of(handler: object) -> str:
-    return getattr(handler, "__name__", "unknown")
-
-
-def _task_headers(invocation: Invocation) -> dict[str, str]:
-    task_ids = invocation.task_ids[:]
-    if not task_ids:
-        return {}
-    headers = {TASK_IDS: ",".join(map(str, task_ids[:MAX_IDS_IN_HEADER]))}
-    if len(task_ids) > MAX_IDS_IN_HEADER:
-        headers[TASK_COUNT] = str(len(task_ids))
-    return headers
+def _payload_of(body: bytes, invocation: Invocation) -> object:
+    """Return what a body says; raise Refusal with 400, and one line, when that is no JSON."""
+    began = time.monotonic()
+    try:
+        return json.loads(body)
+    except UnicodeDecodeError as error:
+        wrong, why = "Invalid encoding", str(error)
+    except ValueError as error:  # JSONDecodeError, and an integer too long for Python to read
+        wrong, why = "Invalid JSON", str(error)
+    except RecursionError:
+        wrong, why = "Invalid JSON", "it is nested too deeply"
+    seconds = time.monotonic() - began
+    lines.write("WARNING", f"{wrong} in request ({seconds:.3f}s): {why}", invocation=invocation)
+    raise Refusal(400, wrong, details=why)

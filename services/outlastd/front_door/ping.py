@@ -34,4 +34,4 @@ class Ping:
         else:
             if lines.debug("Ping request - status: %s", report.status.value):
                 await records.heard(HEARD_WAIT)
-        return json_response({"status": report.status.value, "time_of_last_update": report.time_of_last_update})
+        return json_response(report.as_json())

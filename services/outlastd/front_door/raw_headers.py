@@ -1,8 +1,8 @@
-"""Headers as ASGI applications write them, pairs of bytes, as the headers of our responses."""
+"""Headers as ASGI has them, pairs of bytes, and as ours: the one from the other, both ways."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from multidict import CIMultiDict
 
@@ -20,6 +20,15 @@ def read_raw_headers(pairs: Iterable[tuple[bytes, bytes]]) -> tuple[str | None, 
     content_type = headers.get("Content-Type")
     headers.popall("Content-Type", None)
     return content_type, headers
+
+
+def raw_headers(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    """Return pairs with lower-case names, in order and as often as they come."""
+    return [(_raw(name.lower()), _raw(value)) for name, value in headers.items()]
+
+
+def _raw(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
 
 
 def _text(raw: bytes) -> str:

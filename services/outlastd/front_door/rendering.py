@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from contextvars import Context, copy_context
 from dataclasses import dataclass
 
 from outlast.payload import to_json_text
 from outlast.telemetry import lines
 from outlastd.front_door.asgi_types import ASGIApp
+from outlastd.front_door.failure import Failure
 from outlastd.front_door.raw_headers import read_raw_headers
-from outlastd.front_door.response import Response, json_response, json_text_response
+from outlastd.front_door.response import Response, json_text_response
 from outlastd.front_door.sse import sse_event
 
 
@@ -39,6 +39,10 @@ class ResponseRenderer:
         """Return the event for what a generator yielded."""
         return sse_event(to_json_text(item, lines.serialization_failed))
 
+    def error(self, error: BaseException) -> Failure:
+        """Return what an exception says of itself."""
+        return Failure.of(error)
+
 
 def _own_response(value: object) -> Response | AsgiResponse | None:
     """Return a Starlette response as ours. Known by its shape: Starlette is nothing that outlast depends on."""
@@ -62,35 +66,3 @@ def _is_starlettes_own(response: object) -> bool:
     call = type(response).__call__
     of_base = call.__qualname__ == "Response.__call__" and call.__module__ == "starlette.responses"
     return of_base and getattr(response, "background", None) is None
-
-
-def message_of(error: BaseException) -> str:
-    """Return what an exception says; its name when it says nothing and is none that handlers usually raise."""
-    text = text_of(error)
-    return text if text or isinstance(error, Exception) else type(error).__name__
-
-
-def http_error_of(error: BaseException) -> tuple[int, object] | None:
-    """Return status and detail of Starlette's HTTPException; None for any other exception."""
-    if any(cls.__module__ == "starlette.exceptions" for cls in type(error).__mro__):
-        status, detail = getattr(error, "status_code", None), getattr(error, "detail", None)
-        if type(status) is int:
-            return status, detail
-    return None
-
-
-def http_error_response(status: int, detail: object) -> Response:
-    """Return what the caller is told of an HTTPException, whatever its detail is."""
-    try:
-        text = json.dumps({"error": detail}, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    except Exception:  # no JSON
-        return json_response({"error": text_of(detail)}, status)
-    return json_text_response(text, status)
-
-
-def text_of(value: object) -> str:
-    """Return what ``str()`` says of a value of the user's; its type's name when that raises."""
-    try:
-        return str(value)
-    except Exception:
-        return type(value).__name__

@@ -9,6 +9,9 @@ from urllib.parse import parse_qs, quote
 
 from multidict import CIMultiDictProxy
 
+from outlast.request_state import State
+from outlastd.front_door.raw_headers import raw_headers
+
 #: Reads the whole body, given how many bytes it may have at the most.
 ReadBody = Callable[[int], Awaitable[bytes]]
 
@@ -26,13 +29,6 @@ class Refusal(Exception):
 
 class ClientGone(Exception):
     """The client has left; nobody reads an answer."""
-
-
-class State:
-    """What was left for handlers, as attributes: by middleware, and by the program's lifespan."""
-
-    def __init__(self, values: dict[str, Any]) -> None:
-        self.__dict__ = values
 
 
 class Request:
@@ -97,10 +93,7 @@ class Request:
                 "raw_path": quote(self.path).encode("ascii"),
                 "query_string": self._query_string.encode("utf-8", "surrogateescape"),
                 "root_path": "",
-                "headers": [
-                    (name.lower().encode("latin-1", "replace"), value.encode("utf-8", "surrogateescape"))
-                    for name, value in self.headers.items()
-                ],
+                "headers": raw_headers(self.headers),
                 "client": (self.peer, 0) if self.peer else None,
                 "server": None,
                 "state": dict(self._state),

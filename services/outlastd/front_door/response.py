@@ -14,8 +14,11 @@ from outlastd.front_door.request import Refusal
 JSON = "application/json"
 TEXT = "text/plain; charset=utf-8"
 EVENT_STREAM = "text/event-stream; charset=utf-8"
-#: Seconds after which a client may come again, where nobody knows better.
-RETRY_AFTER = {"Retry-After": "1"}
+#: Statuses without a body, whatever a Content-Length says.
+BODILESS = (204, 304)
+#: Statuses by which a client is to come again, and after how many seconds.
+_AGAIN = (429, 503)
+_RETRY_AFTER = {"Retry-After": "1"}
 
 
 class Chunks(Protocol):
@@ -81,4 +84,5 @@ def internal_error(request_id: str) -> dict[str, object]:
 
 def refusal_response(refusal: Refusal) -> Response:
     """Return what a refused request is answered."""
-    return json_response({"error": refusal.error, **refusal.more}, refusal.status, refusal.headers)
+    headers = _RETRY_AFTER | refusal.headers if refusal.status in _AGAIN else refusal.headers
+    return json_response({"error": refusal.error, **refusal.more}, refusal.status, headers)

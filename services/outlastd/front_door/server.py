@@ -26,11 +26,12 @@ from outlastd.front_door.door import Door
 from outlastd.front_door.durability import Durability
 from outlastd.front_door.guard import Guard
 from outlastd.front_door.incoming import IO_TIMEOUT
-from outlastd.front_door.invocations import InvocationRules, Invocations
+from outlastd.front_door.invocations import Invocations
 from outlastd.front_door.middleware import Middleware, Wrap
 from outlastd.front_door.ping import Ping
 from outlastd.front_door.rendering import ResponseRenderer
 from outlastd.front_door.router import Router
+from outlastd.front_door.rules import InvocationRules
 from outlastd.front_door.task_client import TaskClient
 from outlastd.front_door.tasks import Tasks
 from outlastd.front_door.websockets import WebSockets

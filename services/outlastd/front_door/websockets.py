@@ -6,24 +6,22 @@ import asyncio
 import contextlib
 import inspect
 from collections.abc import Callable
-from contextvars import Context, copy_context
+from contextvars import Context
 from functools import partial
 from typing import Any
 
 from outlast import websocket
-from outlast.context import Invocation, current_invocation
-from outlast.core.errors import TaskManagerUnavailable
+from outlast.context import Invocation
 from outlast.tasks.entrypoints import Watermarked
 from outlast.tasks.loops import LoopThread, Mailbox
 from outlast.telemetry import lines
 from outlast.telemetry.tracing import InvocationSpan
 from outlastd.front_door.agent import Agent
 from outlastd.front_door.asgi_types import Receive, Scope, Send
-from outlastd.front_door.call_context import begin_invocation
-from outlastd.front_door.durability import Durability
-from outlastd.front_door.invocations import InvocationRules
+from outlastd.front_door.call_context import begin_invocation, handler_context
+from outlastd.front_door.durability import Durability, check_available
 from outlastd.front_door.request import Refusal, Request
-from outlastd.front_door.response import RETRY_AFTER
+from outlastd.front_door.rules import InvocationRules
 from outlastd.front_door.websocket_bridge import ConnectionOver, WebSocketBridge
 
 PATH = "/ws"
@@ -115,14 +113,11 @@ class WebSockets:
     def _admit(self) -> None:
         """Let one more connection in, or raise Refusal."""
         if self._closing:
-            raise Refusal(503, "the agent is stopping", headers=dict(RETRY_AFTER))
+            raise Refusal(503, "the agent is stopping")
         if len(self._calls) >= self._rules.max_invocations:
             why = f"the agent is busy: {self._rules.max_invocations:,} WebSocket connections are open; try again"
-            raise Refusal(429, why, headers=dict(RETRY_AFTER))
-        try:
-            self._durability.available()
-        except TaskManagerUnavailable as error:
-            raise Refusal(503, error.message, headers=dict(RETRY_AFTER), code=str(error.code)) from None
+            raise Refusal(429, why)
+        check_available(self._durability)
 
     async def _run(self, call: _Call, span: InvocationSpan) -> BaseException | None:
         """Run the handler and, beside it, what brings it the client's messages."""
@@ -165,9 +160,7 @@ class _Call:
 
     async def run(self, span: InvocationSpan) -> BaseException | None:
         """Return, once the handler has ended, what it failed with; None when it did not fail."""
-        context = copy_context()
-        context.run(_bind, self._invocation, span)
-        self._owner.agent_loop.post(self._start, context)
+        self._owner.agent_loop.post(self._start, handler_context(self._invocation, span))
         return await asyncio.shield(self._done)
 
     async def ended_within(self, seconds: float) -> None:
@@ -220,12 +213,6 @@ class _Call:
             name = getattr(handler, "__qualname__", repr(handler))
             raise TypeError(f"the WebSocket handler {name} is no coroutine function: define it with async def")
         await steps
-
-
-def _bind(invocation: Invocation, span: InvocationSpan) -> None:
-    """In the handler's own context: say what it runs for."""
-    current_invocation.set(invocation)
-    span.make_current()
 
 
 def _interface() -> Callable[[Scope, Receive, Send], Any]:

@@ -14,12 +14,13 @@ from outlast.tasks.tracked import TrackedTask
 from outlast.tasks.watchdog import Watchdog
 from outlast.telemetry import lines, tracing
 from outlast.telemetry.log import get_logger
-from outlastd.front_door.invocations import InvocationRules
+from outlastd.front_door.rules import InvocationRules
 from outlastd.front_door.server import FrontDoor, FrontDoorOptions, Runtime
 from outlastd.launch.drain import drain
 from outlastd.launch.lifespan import Lifespan, LifespanOnAgentLoop
 from outlastd.launch.loop import run_services
 from outlastd.launch.manager import set_up_telemetry
+from outlastd.launch.own_handlers import OwnHandlers
 from outlastd.launch.stop_signal import StopSignal
 from outlastd.launch.worker import Connection, connect_worker
 
@@ -52,7 +53,9 @@ class RunningAgent:
         watchdog.start()
         stack.callback(watchdog.close)
         connection = await connect_worker(app, settings, stack)
-        return cls(app, connection, _make_front_door(app, settings, connection))
+        pool = CallPool(threads=settings.max_call_threads)
+        stack.callback(pool.close)
+        return cls(app, connection, _make_front_door(app, settings, connection, pool))
 
     async def stop(self, grace: float, stop: StopSignal, lifespan: Lifespan) -> None:
         """Stop in the order in which nothing is lost, within ``grace`` seconds and a little; at once if asked again."""
@@ -70,13 +73,18 @@ def run_agent(app: App, *, port: int | None = None, host: str | None = None) -> 
     """Serve ``app`` on this thread until the process is told to stop.
 
     ``port`` and ``host`` are what the program's code says; the environment wins. What refuses to start ends the program
-    with one line and exit code 1.
+    with one line and exit code 1. A handler of the program's own for the signal that ends it is called at the end.
     """
-    run_services(lambda: _serve(app, load_settings(port=port, host=host)))
+    handlers = OwnHandlers()
+    try:
+        number = run_services(lambda: _serve(app, load_settings(port=port, host=host)))
+    finally:
+        handlers.restore()
+    handlers.call(number)
 
 
-async def _serve(app: App, settings: Settings) -> None:
-    """Start, say so, run until a signal, and stop."""
+async def _serve(app: App, settings: Settings) -> int:
+    """Start, say so, run until a signal, and stop; return that signal."""
     stop = StopSignal(settings.shutdown_grace)
     async with AsyncExitStack() as stack:
         agent = await RunningAgent.start(app, settings, stack)
@@ -86,6 +94,7 @@ async def _serve(app: App, settings: Settings) -> None:
         await _listen(agent, settings, state)
         stop.install()
         await agent.stop(await stop.wait(), stop, lifespan)
+    return stop.number
 
 
 async def _listen(agent: RunningAgent, settings: Settings, state: Mapping[str, Any]) -> None:
@@ -120,7 +129,7 @@ def _function_ended(
     return lines.function_ended(tracked, finish.state, seconds, error)
 
 
-def _make_front_door(app: App, settings: Settings, connection: Connection) -> FrontDoor:
+def _make_front_door(app: App, settings: Settings, connection: Connection, pool: CallPool) -> FrontDoor:
     rules = InvocationRules(
         max_body_bytes=settings.max_body_bytes,
         max_invocations=settings.max_invocations,
@@ -131,7 +140,7 @@ def _make_front_door(app: App, settings: Settings, connection: Connection) -> Fr
     return FrontDoor(
         app,
         app.status,
-        Runtime(app.runtime.ledger, app.runtime.agent_loop, CallPool(threads=settings.max_call_threads)),
+        Runtime(app.runtime.ledger, app.runtime.agent_loop, pool),
         connection.stream,
         connection.channel,
         FrontDoorOptions(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 
 from outlast.core.operation import Finish
 from outlast.core.state import StateReason, TaskState
@@ -25,12 +24,14 @@ async def drain(ledger: Ledger, grace: float, stop: StopSignal) -> None:
 
     def tell(busy: bool) -> None:
         if not busy:
-            with contextlib.suppress(RuntimeError):  # long after: the loop is closed, and the program goes on
-                loop.call_soon_threadsafe(idle.set)
+            loop.call_soon_threadsafe(idle.set)
 
-    ledger.on_busy(tell)
-    if ledger.busy:
-        await stop.unless_at_once(idle.wait(), grace)
+    undo = ledger.on_busy(tell)
+    try:
+        if ledger.busy:
+            await stop.unless_at_once(idle.wait(), grace)
+    finally:
+        undo()
     for task in ledger.live():
         error = TaskError(
             code=10,  # ABORTED

@@ -5,20 +5,22 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 import outlast.telemetry.output  # noqa: F401 (structlog: loaded now, not with the first line on the loop)
 from outlast.core.errors import StartRefused
 
+T = TypeVar("T")
 
-def run_services(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run ``main()`` on a new loop (uvloop's where there is one) until it returns.
+
+def run_services(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run ``main()`` on a new loop (uvloop's where there is one); return what it returns.
 
     What refuses to start ends the program with one line on stderr and exit code 1.
     """
     try:
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
-            runner.run(main())
+            return runner.run(main())
     except StartRefused as refused:
         sys.exit(f"outlast: {refused}")
     except KeyboardInterrupt:  # before the program listens to signals itself

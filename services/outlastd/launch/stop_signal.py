@@ -19,6 +19,8 @@ class StopSignal:
     def __init__(self, grace: float) -> None:
         #: Seconds that stopping may take: what SIGTERM allows, until somebody asks for something else.
         self.grace = grace
+        #: The signal that asked first; 0 when something else did.
+        self.number = 0
         self._first = asyncio.Event()
         self._second = asyncio.Event()
 
@@ -27,10 +29,9 @@ class StopSignal:
         if threading.current_thread() is not threading.main_thread():
             return
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, self.ask, self.grace)
-        loop.add_signal_handler(
-            signal.SIGINT, self.ask, min(TERMINAL_GRACE, self.grace) if sys.stderr.isatty() else self.grace
-        )
+        in_terminal = min(TERMINAL_GRACE, self.grace) if sys.stderr.isatty() else self.grace
+        loop.add_signal_handler(signal.SIGTERM, self.ask, self.grace, signal.SIGTERM)
+        loop.add_signal_handler(signal.SIGINT, self.ask, in_terminal, signal.SIGINT)
 
     async def wait(self) -> float:
         """Return, once somebody has asked to stop, how many seconds that may take."""
@@ -47,10 +48,10 @@ class StopSignal:
         if waiting in done:
             waiting.result()
 
-    def ask(self, grace: float) -> None:
+    def ask(self, grace: float, number: int = 0) -> None:
         """Ask to stop within ``grace`` seconds; asked a second time, at once. On the loop."""
         if self._first.is_set():
             self._second.set()
         else:
-            self.grace = grace
+            self.grace, self.number = grace, number
             self._first.set()

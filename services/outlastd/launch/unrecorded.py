@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
@@ -25,9 +26,12 @@ def open_unrecorded_door(app: App) -> Future[tuple[Door, asyncio.AbstractEventLo
 
 async def _open(app: App) -> tuple[Door, asyncio.AbstractEventLoop]:
     await asyncio.to_thread(app.runtime.start_loops)
-    runtime = Runtime(app.runtime.ledger, app.runtime.agent_loop, CallPool())
+    loop, pool = asyncio.get_running_loop(), CallPool()
+    # Not at once: the garbage collector asks, on any thread, and that one may hold the pool's lock.
+    weakref.finalize(app, loop.call_soon_threadsafe, pool.close).atexit = False
+    runtime = Runtime(app.runtime.ledger, app.runtime.agent_loop, pool)
     front_door = FrontDoor(app, app.status, runtime, _NothingToKeep(), None, FrontDoorOptions())
-    return front_door.door, asyncio.get_running_loop()
+    return front_door.door, loop
 
 
 class _NothingToKeep:

@@ -27,7 +27,7 @@ from outlast.context import current_invocation
 from outlast.core.operation import Start
 from outlast.headers import TASK_IDS
 from outlast.tasks.item_stream import AHEAD
-from outlastd.front_door.invocations import InvocationRules
+from outlastd.front_door.rules import InvocationRules
 
 from .conftest import Agent, Client, Connect, Open
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from outlast.ping import PingStatus
-from outlastd.front_door.invocations import InvocationRules
+from outlastd.front_door.rules import InvocationRules
 
 from .conftest import Agent, Open
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from outlast.core.errors import StartRefused
-from outlastd.front_door.invocations import InvocationRules
+from outlastd.front_door.rules import InvocationRules
 
 from .conftest import Agent, Client, Connect, Open
 

@@ -16,7 +16,8 @@ from starlette.exceptions import HTTPException
 from outlast.context import RequestContext, current_invocation
 from outlast.core.errors import TaskManagerUnavailable
 from outlast.core.operation import Start
-from outlastd.front_door.invocations import InvocationRules
+from outlast.telemetry import records
+from outlastd.front_door.rules import InvocationRules
 
 from .conftest import Agent, Connect, Open
 
@@ -146,6 +147,49 @@ async def test_an_exception_is_500_with_its_message(
     assert line["message"].startswith("Invocation failed (")
     assert (line["level"], line["errorType"]) == ("ERROR", type(error).__name__)
     assert (await client.get("/ping")).status == 200
+
+
+@pytest.mark.parametrize("kind", ["def", "async def", "generator", "async generator"])
+async def test_no_user_code_runs_on_the_services_loop(agent: Agent, open_door: Open, kind: str) -> None:
+    """What an exception says is asked where it was raised, and a context is made where the handler gets it."""
+    threads: list[int] = []
+
+    class Told(Exception):
+        def __str__(self) -> str:
+            threads.append(threading.get_ident())
+            return "told"
+
+    def handler(payload: Any, context: Any) -> Any:
+        raise Told
+
+    async def async_handler(payload: Any, context: Any) -> Any:
+        raise Told
+
+    def generator(payload: Any, context: Any) -> Any:
+        raise Told
+        yield
+
+    async def async_generator(payload: Any, context: Any) -> Any:
+        raise Told
+        yield
+
+    def make_context(session_id: object, request_headers: object, request: object) -> object:
+        threads.append(threading.get_ident())
+        return object()
+
+    agent.make_context = make_context  # type: ignore[method-assign]
+    handlers = {"def": handler, "async def": async_handler, "generator": generator, "async generator": async_generator}
+    agent.entrypoint_handler = handlers[kind]
+
+    undo = records.hand_over_from_here()  # as the services do, for the log handlers of others
+    try:
+        answer = await (await open_door()).invoke()
+    finally:
+        await asyncio.to_thread(undo, 10)
+
+    assert b'"error":"told"' in answer.body.replace(b'": "', b'":"')
+    assert len(threads) >= 2
+    assert threading.get_ident() not in threads
 
 
 async def test_error_detail_can_be_kept_from_callers(agent: Agent, open_door: Open) -> None:

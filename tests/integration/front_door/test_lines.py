@@ -11,7 +11,7 @@ import pytest
 
 from outlast.context import current_invocation
 from outlast.telemetry import log
-from outlastd.front_door.invocations import InvocationRules
+from outlastd.front_door.rules import InvocationRules
 
 from .conftest import Agent, Open
 
@@ -170,7 +170,7 @@ async def test_a_context_that_cannot_be_made_says_nothing(
     answer = await (await open_door()).invoke(1)
 
     assert answer.json == "RequestContext(session_id=None, request_headers=None, request=None)"
-    assert said()[2] == ("WARNING", "Failed to build request context: ValueError: no context")
+    assert said()[3] == ("WARNING", "Failed to build request context: ValueError: no context")
 
 
 async def test_a_streams_error_can_be_kept_from_callers(agent: Agent, open_door: Open, lines: Any) -> None:

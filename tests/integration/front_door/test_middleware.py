@@ -22,8 +22,10 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from outlast.app import App
 from outlast.core.errors import StartRefused
 from outlast.core.operation import Start
-from outlastd.front_door.invocations import InvocationRules
+from outlastd.front_door.asgi import CLIENT_GONE
+from outlastd.front_door.connection import Connection
 from outlastd.front_door.middleware import PING_PATIENCE
+from outlastd.front_door.rules import InvocationRules
 
 from .conftest import Agent, Client, Connect, Open
 
@@ -314,6 +316,45 @@ async def test_a_stop_waits_for_what_middleware_is_at(agent: Agent, open_behind:
 
     assert not done
     assert (await asked).body == b"outlast-agent"
+
+
+async def test_a_client_that_left_early_is_nobodys_fault(
+    agent: Agent, open_behind: Behind, connect: Connect, lines: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No handler is called for one that left before its request was read; middleware has a response to go on with."""
+    came, lost = threading.Event(), threading.Event()
+    seen: asyncio.Queue[int] = asyncio.Queue()
+    here = asyncio.get_running_loop()
+
+    class Slow(BaseHTTPMiddleware):
+        async def dispatch(self, request: Request, call_next: CallNext) -> Response:
+            came.set()
+            await asyncio.to_thread(lost.wait, 30)
+            response = await call_next(request)
+            here.call_soon_threadsafe(seen.put_nowait, response.status_code)
+            return response
+
+    connection_lost = Connection.connection_lost
+
+    def tell(self: Connection, exc: BaseException | None) -> None:
+        connection_lost(self, exc)
+        lost.set()
+
+    monkeypatch.setattr(Connection, "connection_lost", tell)
+    called: list[Any] = []
+    agent.entrypoint_handler = called.append
+    client = await open_behind(Middleware(Slow))
+    connection = await connect(
+        client, b"POST /invocations HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\ntrue"
+    )
+    await asyncio.to_thread(came.wait, 30)
+    await connection.leave()
+
+    async with asyncio.timeout(30):
+        assert await seen.get() == CLIENT_GONE
+    await client.door.stop(grace=5.0)
+    assert called == []
+    assert [line["message"] for line in lines() if line["level"] == "ERROR"] == []
 
 
 async def test_head_and_unknown_paths_are_the_doors(open_behind: Behind) -> None:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
+from multidict import CIMultiDict, CIMultiDictProxy
 
 from outlast.context import current_invocation
 from outlast.core.operation import Start
 from outlast.tasks.item_stream import AHEAD
-from outlastd.front_door.invocations import InvocationRules
+from outlast.telemetry import records
+from outlastd.front_door import invocations
+from outlastd.front_door.request import Request
+from outlastd.front_door.rules import InvocationRules
 
 from .conftest import Agent, Connect, Open
 
@@ -140,6 +145,50 @@ async def test_a_client_that_leaves_closes_the_generator(
     go_on.set()
 
     assert await asyncio.to_thread(closed.wait, 10)
+
+
+async def test_an_answer_that_is_given_up_closes_its_generator(
+    agent: Agent, open_door: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server may cancel a request while a log handler of the program's still hears that it streams."""
+    monkeypatch.setattr(invocations, "HEARD_WAIT", 30.0)
+    yielded, go_on, closed = asyncio.Event(), threading.Event(), asyncio.Event()
+    here = asyncio.get_running_loop()
+
+    class Slow(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.getMessage().startswith("Returning streaming response"):
+                go_on.wait(30)
+
+    async def handler(payload: Any) -> AsyncIterator[str]:
+        try:
+            yield "a"
+            here.call_soon_threadsafe(yielded.set)  # after the item, which is on its way
+            await asyncio.Event().wait()
+        finally:
+            here.call_soon_threadsafe(closed.set)
+
+    async def read(limit: int) -> bytes:
+        return b"true"
+
+    agent.entrypoint_handler = handler
+    client = await open_door()
+    undo, listening, logger = records.hand_over_from_here(), Slow(), records.attach(debug=False)
+    logger.addHandler(listening)
+    headers = CIMultiDictProxy(CIMultiDict({"Host": "localhost"}))
+    request = Request("POST", "/invocations", "", headers, "127.0.0.1", read, on_loopback=True)
+    try:
+        answer = asyncio.ensure_future(client.door.door.handle(request))
+        async with asyncio.timeout(30):
+            await yielded.wait()
+            answer.cancel()
+            await asyncio.wait([answer])
+            await closed.wait()
+        assert answer.cancelled()
+    finally:
+        go_on.set()
+        logger.removeHandler(listening)
+        await asyncio.to_thread(undo, 5.0)
 
 
 async def test_a_generator_never_runs_far_ahead_of_its_reader(agent: Agent, open_door: Open, connect: Connect) -> None:

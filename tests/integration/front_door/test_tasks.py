@@ -12,7 +12,7 @@ from google.rpc import status_pb2
 
 from outlast.core.errors import IllegalTransition, InvalidField, StoreUnavailable
 from outlast.v1 import task_pb2
-from outlastd.front_door.invocations import InvocationRules
+from outlastd.front_door.rules import InvocationRules
 
 from .conftest import Agent, Open
 

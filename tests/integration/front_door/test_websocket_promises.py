@@ -16,7 +16,7 @@ from outlast.core.errors import TaskManagerUnavailable
 from outlast.core.operation import Start
 from outlast.telemetry import log
 from outlastd.front_door import aiohttp_websocket, websocket_bridge
-from outlastd.front_door.invocations import InvocationRules
+from outlastd.front_door.rules import InvocationRules
 
 from .conftest import Agent, Client, Connect, Open
 

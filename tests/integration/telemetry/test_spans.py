@@ -29,6 +29,7 @@ from outlast.core.operation import Start
 from outlast.core.state import TaskState
 from outlast.core.task import NO_TRACE, Task, TaskError, TraceContext
 from outlast.telemetry import task_span, tracing
+from outlast.telemetry.log import error_fields
 from outlast.telemetry.propagation import parse_traceparent, span_id_of, trace_id_of
 
 from .collector import Collector
@@ -138,7 +139,7 @@ async def test_a_failed_invocation_is_an_error(collector: Collector, monkeypatch
 
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint)
     await switch_on()
-    for path, code, error in (("/500", 500, Mute()), ("/400", 400, None)):
+    for path, code, error in (("/500", 500, error_fields(Mute())), ("/400", 400, None)):
         with tracing.invocation_span({}, path=path) as invocation:
             invocation.set_status(code, error)
     await flush()
@@ -231,7 +232,7 @@ def test_with_nothing_set_a_trace_is_passed_on_and_nothing_else() -> None:
     assert not tracing.set_up("agent")
 
     with tracing.invocation_span(HEADERS, session_id="s") as invocation:
-        invocation.set_status(500, ValueError())
+        invocation.set_status(500, error_fields(ValueError()))
         invocation.make_current()
         assert invocation.trace_context == TraceContext(HEADERS["Traceparent"])
     assert tracing.trace_context_for_new_task() == NO_TRACE

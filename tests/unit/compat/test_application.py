@@ -88,6 +88,13 @@ def test_options_of_another_server_are_named(
     assert (line["level"], line["options"]) == ("WARNING", ["reload", "workers"])
 
 
+@pytest.mark.parametrize("options", [{"ssl_keyfile": "key.pem", "ssl_certfile": "cert.pem"}, {"uds": "/run/agent"}])
+def test_an_option_that_must_not_be_passed_over_ends_the_program(options: dict[str, Any]) -> None:
+    """Who asks for TLS is not served without it, nor on a port in place of a socket."""
+    with pytest.raises(SystemExit, match=f"outlast: .* {', '.join(sorted(options))} .* uvicorn"):
+        BedrockAgentCoreApp().run(**options)
+
+
 def test_active_tasks_are_the_live_ones() -> None:
     """``_active_tasks`` shows what lives at the moment of asking, by id."""
     app = BedrockAgentCoreApp()

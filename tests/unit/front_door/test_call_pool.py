@@ -49,6 +49,29 @@ def test_threads_are_named_reused_and_never_more_than_allowed() -> None:
     pool.close()
 
 
+def test_calls_one_by_one_meet_the_same_thread() -> None:
+    """Of idle threads the one that was at work last gets the next call; another only while that one is not back."""
+    pool = CallPool(threads=8, waiting=0)
+    all_run = threading.Barrier(9)
+    for _ in range(8):
+        pool.post(lambda: all_run.wait(10))
+    all_run.wait(10)
+
+    used: set[int] = set()
+    for _ in range(40):
+        ended = threading.Event()
+
+        def call(ended: threading.Event = ended) -> None:
+            used.add(threading.get_ident())
+            ended.set()
+
+        pool.post(call, admitted=True)
+        assert ended.wait(10)
+
+    assert len(used) <= 5  # by turns it would be all of them
+    pool.close()
+
+
 def test_whoever_posts_waits_for_no_thread_but_the_first() -> None:
     """Calls at once run at once, each on a thread, and each thread was started by the one before."""
     pool = CallPool(threads=40, waiting=0)

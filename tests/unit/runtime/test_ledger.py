@@ -288,3 +288,16 @@ def test_ids_and_sequences_are_unique_across_threads() -> None:
 
     assert len(set(ids)) == 8_000
     assert list(range(1, 8_001)) == sequences(ledger)
+
+
+def test_who_was_told_of_tasks_may_hear_no_more() -> None:
+    """What ``on_busy`` returns undoes it: a start of the services after another leaves nothing behind in the ledger."""
+    ledger = Ledger()
+    told: list[bool] = []
+    undo = ledger.on_busy(told.append)
+
+    first = ledger.start(Start("a"))
+    undo()
+    ledger.finish(first.task_id, Finish(TaskState.COMPLETED))
+
+    assert told == [True]

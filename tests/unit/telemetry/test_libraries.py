@@ -62,3 +62,17 @@ logging.getLogger("asyncio").warning("hello")
 """)
 
     assert line == {"mine": "hello"}
+
+
+def test_a_program_that_logs_at_debug_does_not_hear_grpcs_core() -> None:
+    """Which loop grpc is on, several times a request, is nobody's debugging; a level that the program sets stays."""
+    program = """
+logging.basicConfig(format='{"mine": "%(message)s"}', level=logging.DEBUG)
+quiet_libraries()
+logging.getLogger("grpc._cython.cygrpc").debug("Loaded running loop")
+logging.getLogger("grpc").debug("of the program's own")
+"""
+
+    assert lines_of(program) == [{"mine": "of the program's own"}]
+    asked = 'logging.getLogger("grpc._cython.cygrpc").setLevel(logging.DEBUG)\n'
+    assert len(lines_of(asked + program)) == 2
