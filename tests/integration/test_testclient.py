@@ -209,6 +209,21 @@ def test_several_apps_at_once(make_app: MakeApp) -> None:
     assert answers == [2, 1, 0, 2]
 
 
+def test_the_settings_hold_without_a_lifespan_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A limit and the silence about errors are the environment's, whether or not anything is recorded."""
+    monkeypatch.setenv("OUTLAST_ERROR_DETAIL", "off")
+    monkeypatch.setenv("OUTLAST_MAX_BODY_BYTES", "10")
+    app = App()
+
+    @app.entrypoint
+    def handler(payload: object) -> object:
+        raise ValueError("a secret")
+
+    client = TestClient(app)
+    assert client.post("/invocations", json=1).json()["error"] == "Internal error"
+    assert client.post("/invocations", json="longer than ten").status_code == 413
+
+
 @pytest.mark.parametrize("entered", [False, True], ids=["bare", "with"])
 def test_an_app_leaves_no_threads(make_app: MakeApp, entered: bool) -> None:
     """What an app of a test runs on ends with it: the threads of its handlers and of its loops."""

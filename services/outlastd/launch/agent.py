@@ -129,26 +129,30 @@ def _function_ended(
     return lines.function_ended(tracked, finish.state, seconds, error)
 
 
-def _make_front_door(app: App, settings: Settings, connection: Connection, pool: CallPool) -> FrontDoor:
-    rules = InvocationRules(
-        max_body_bytes=settings.max_body_bytes,
-        max_invocations=settings.max_invocations,
-        ack_timeout=settings.ack_timeout,
-        error_detail=settings.error_detail,
+def front_door_options(settings: Settings) -> FrontDoorOptions:
+    """Return how a front door behaves by the settings."""
+    return FrontDoorOptions(
+        settings.agent,
+        settings.token or "",
+        allowed_origins=settings.allowed_origins,
+        allowed_hosts=settings.allowed_hosts,
+        rules=InvocationRules(
+            max_body_bytes=settings.max_body_bytes,
+            max_invocations=settings.max_invocations,
+            ack_timeout=settings.ack_timeout,
+            error_detail=settings.error_detail,
+        ),
     )
-    token = settings.token or ""
+
+
+def _make_front_door(app: App, settings: Settings, connection: Connection, pool: CallPool) -> FrontDoor:
+    options = front_door_options(settings)
     return FrontDoor(
         app,
         app.status,
         Runtime(app.runtime.ledger, app.runtime.agent_loop, pool),
         connection.stream,
         connection.channel,
-        FrontDoorOptions(
-            settings.agent,
-            token,
-            allowed_origins=settings.allowed_origins,
-            allowed_hosts=settings.allowed_hosts,
-            rules=rules,
-        ),
-        channel_token=token if settings.task_manager is not None else "",
+        options,
+        channel_token=options.token if settings.task_manager is not None else "",
     )

@@ -7,10 +7,12 @@ import weakref
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
+from outlast.settings import load_settings
 from outlast.tasks.call_pool import CallPool
 from outlast.tasks.loops import LoopThread
 from outlastd.front_door.door import Door
-from outlastd.front_door.server import FrontDoor, FrontDoorOptions, Runtime
+from outlastd.front_door.server import FrontDoor, Runtime
+from outlastd.launch.agent import front_door_options
 
 if TYPE_CHECKING:
     from outlast.app import App
@@ -26,11 +28,12 @@ def open_unrecorded_door(app: App) -> Future[tuple[Door, asyncio.AbstractEventLo
 
 async def _open(app: App) -> tuple[Door, asyncio.AbstractEventLoop]:
     await asyncio.to_thread(app.runtime.start_loops)
-    loop, pool = asyncio.get_running_loop(), CallPool()
+    settings = await asyncio.to_thread(load_settings)
+    loop, pool = asyncio.get_running_loop(), CallPool(threads=settings.max_call_threads)
     # Not at once: the garbage collector asks, on any thread, and that one may hold the pool's lock.
     weakref.finalize(app, loop.call_soon_threadsafe, pool.close).atexit = False
     runtime = Runtime(app.runtime.ledger, app.runtime.agent_loop, pool)
-    front_door = FrontDoor(app, app.status, runtime, _NothingToKeep(), None, FrontDoorOptions())
+    front_door = FrontDoor(app, app.status, runtime, _NothingToKeep(), None, front_door_options(settings))
     return front_door.door, loop
 
 
