@@ -17,8 +17,8 @@ TASK_IDS = "X-Outlast-Task-Ids"
 #: How many there are, where the header would be too long with all of them.
 TASK_COUNT = "X-Outlast-Task-Count"
 
-#: Headers that start so are the caller's own and reach agent code, though ``x-amzn-`` ones otherwise do not.
-CUSTOM_PREFIX = "x-amzn-bedrock-agentcore-runtime-custom-"
+#: Headers that start so, in any case, are the caller's own and reach agent code, though ``x-amzn-`` ones do not.
+CUSTOM_PREFIX = "X-Amzn-Bedrock-AgentCore-Runtime-Custom-"
 
 #: Names that never reach agent code, sorted (the runtime's header allow-list rules, contract section 1.5).
 RESTRICTED_HEADERS: frozenset[str] = frozenset(
@@ -48,6 +48,7 @@ RESTRICTED_HEADERS: frozenset[str] = frozenset(
 )
 
 _IDENTITY_TOKEN = IDENTITY_TOKEN.lower()
+_CUSTOM_PREFIX = CUSTOM_PREFIX.lower()
 
 
 def is_forwardable_header(name: str) -> bool:
@@ -57,7 +58,7 @@ def is_forwardable_header(name: str) -> bool:
         return False
     if name.startswith("x-amz-"):
         return name == _IDENTITY_TOKEN
-    return not name.startswith("x-amzn-") or name.startswith(CUSTOM_PREFIX)
+    return not name.startswith("x-amzn-") or name.startswith(_CUSTOM_PREFIX)
 
 
 def forwarded_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str] | None:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 from outlast.tasks.call_pool import CallPool
 from outlast.tasks.handler import Kind, kind_of
 from outlast.telemetry import lines
-from outlast.telemetry.log import message_of
+from outlast.telemetry.log import summary_of
 
 #: Seconds that a custom handler has before the automatic status answers in its place.
 CUSTOM_TIME_LIMIT = 3.0
@@ -136,7 +136,7 @@ class PingBoard:
         try:
             status = _status(custom())
         except Exception as error:
-            _warn(_told(error))
+            _warn(summary_of(error))
         return self._settle(status).status
 
     async def ask(self) -> PingReport:
@@ -211,7 +211,7 @@ class _CustomCall:
         try:
             self._said, self._failure = _status(self._custom()), None
         except BaseException as error:
-            self._failure = _told(error)
+            self._failure = summary_of(error)
         self.done.set_result(None)
 
     def run_async(self) -> None:
@@ -222,17 +222,13 @@ class _CustomCall:
         try:
             self._said, self._failure = _status(await self._custom()), None
         except BaseException as error:  # a cancel too: the loop may be going down, and somebody waits
-            self._failure = _told(error)
+            self._failure = summary_of(error)
         self.done.set_result(None)
 
 
 def _status(said: Any) -> PingStatus | None:
     """Return what a custom handler said; None leaves it to the automatic status. Raises ValueError for nonsense."""
     return None if said is None else PingStatus(getattr(said, "value", said))  # the member of an enum of its own too
-
-
-def _told(error: BaseException) -> str:
-    return f"{type(error).__name__}: {message_of(error)}"
 
 
 def _warn(why: str) -> None:

@@ -28,7 +28,7 @@ class ConfigBundles:
         Raises:
             ImportError: the original is not installed.
         """
-        lines.write("DEBUG", f"Fetching config bundle {ref.bundle_id!r} version {ref.bundle_version!r}")
+        lines.debug("Fetching config bundle %r version %r", ref.bundle_id, ref.bundle_version)
         try:
             response = self._client().get_configuration_bundle_version(
                 bundleId=ref.bundle_id, versionId=ref.bundle_version

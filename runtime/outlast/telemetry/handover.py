@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from outlast.telemetry.log import get_logger, message_of
+from outlast.telemetry.log import get_logger, summary_of
 
 #: Calls that may wait.
 _MAX_WAITING = 2048
@@ -55,5 +55,5 @@ class Handover:
             try:
                 call()
             except BaseException as error:  # the program's own fault
-                _log.warning(self._failed_message, reason=f"{type(error).__name__}: {message_of(error)}")
+                _log.warning(self._failed_message, reason=summary_of(error))
             self._waiting.task_done()

@@ -10,7 +10,7 @@ from outlast.context import Invocation, current_invocation
 from outlast.core.state import StateReason, TaskState
 from outlast.core.task import Task
 from outlast.telemetry import records
-from outlast.telemetry.log import Level, contract_logger, error_fields, message_of
+from outlast.telemetry.log import Level, contract_logger, error_fields, summary_of
 from outlast.telemetry.propagation import span_id_in, span_id_of, trace_id_of
 from outlast.telemetry.tracked import Tracked
 
@@ -68,7 +68,7 @@ def invocation_completed(seconds: float, invocation: Invocation) -> None:
 
 def serialization_failed(error: Exception) -> None:
     """Say that what a handler returned or yielded cannot be written as JSON. On the handler's thread."""
-    write("WARNING", f"Failed to serialize object: {type(error).__name__}: {message_of(error)}")
+    write("WARNING", f"Failed to serialize object: {summary_of(error)}")
 
 
 def debug(message: str, *values: object, invocation: Invocation | None = None, task: Tracked | None = None) -> bool:

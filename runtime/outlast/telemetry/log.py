@@ -108,6 +108,11 @@ def message_of(error: BaseException) -> str:
         return "<its message cannot be read>"
 
 
+def summary_of(error: BaseException) -> str:
+    """Return what an exception is and says, ``ValueError: no such file``, in one line's field or message."""
+    return f"{type(error).__name__}: {message_of(error)}"
+
+
 class Log:
     """Writes operational lines. The message is a constant; what varies goes into fields."""
 

@@ -19,7 +19,7 @@ from outlast.baggage import EXPERIMENT_ARN, EXPERIMENT_VARIANT, NO_BAGGAGE, Bagg
 from outlast.context import current_invocation
 from outlast.core.task import NO_TRACE, Task, TraceContext
 from outlast.telemetry import variables
-from outlast.telemetry.log import get_logger, message_of
+from outlast.telemetry.log import get_logger, summary_of
 from outlast.telemetry.propagation import Traceparent, parse_traceparent, root_trace_context, trace_context_from
 from outlast.telemetry.tracked import Tracked
 
@@ -250,7 +250,7 @@ def trace_context_for_new_task() -> TraceContext:
     try:
         return _new_trace(tracing.provider)
     except Exception as failure:  # a sampler of the program's own: no reason for a task not to start
-        _log.warning("No trace could be begun for a task", reason=f"{type(failure).__name__}: {message_of(failure)}")
+        _log.warning("No trace could be begun for a task", reason=summary_of(failure))
         return NO_TRACE
 
 

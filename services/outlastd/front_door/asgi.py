@@ -15,7 +15,7 @@ from outlastd.front_door.asgi_types import ASGIApp, Message, Receive, Scope, Sen
 from outlastd.front_door.denial import deny
 from outlastd.front_door.door import Door
 from outlastd.front_door.guard import Guard, is_loopback
-from outlastd.front_door.hop import call_on, run_to_the_end_on
+from outlastd.front_door.hop import from_elsewhere, run_to_the_end_on
 from outlastd.front_door.incoming import IO_TIMEOUT, check_headers, check_size, collect_body
 from outlastd.front_door.request import ClientGone, Refusal, Request
 from outlastd.front_door.response import Chunks, Response, refusal_response
@@ -34,16 +34,8 @@ class AsgiEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or one WebSocket connection."""
-        here = asyncio.get_running_loop()
-
-        async def receive_there() -> Message:
-            return await call_on(here, receive)
-
-        async def send_there(message: Message) -> None:
-            await call_on(here, send, message)
-
         serve = self._websocket if scope["type"] == "websocket" else self._http
-        await run_to_the_end_on(self._loop, serve(scope, receive_there, send_there))
+        await run_to_the_end_on(self._loop, serve(scope, *from_elsewhere(receive, send)))
 
     # -- on the services' loop -------------------------------------------------------------------------
 
@@ -64,13 +56,11 @@ class AsgiEndpoint:
         if isinstance(body, bytes):
             await send_whole(response, send, head_only=head_only)
             return
-        start = start_event(response)
         try:
             if head_only:
-                await send(start)
-                await send({"type": "http.response.body", "body": b""})
+                await send_whole(response, send, head_only=True)
             else:
-                await self._send_chunks(start, body, receive, send)
+                await self._send_chunks(start_event(response), body, receive, send)
         finally:
             await body.aclose()
 

@@ -7,6 +7,8 @@ import contextlib
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
+from outlastd.front_door.asgi_types import Message, Receive, Send
+
 T = TypeVar("T")
 
 
@@ -44,6 +46,19 @@ async def run_to_the_end_on(loop: asyncio.AbstractEventLoop, steps: Coroutine[An
     if cancelled is not None:
         raise cancelled
     return tasks[0].result()
+
+
+def from_elsewhere(receive: Receive, send: Send) -> tuple[Receive, Send]:
+    """Return both ends of a connection for use on any loop; they run on the loop that this is called on."""
+    here = asyncio.get_running_loop()
+
+    async def receive_here() -> Message:
+        return await call_on(here, receive)
+
+    async def send_here(message: Message) -> None:
+        await call_on(here, send, message)
+
+    return receive_here, send_here
 
 
 async def call_on(loop: asyncio.AbstractEventLoop, function: Callable[..., Awaitable[T]], *arguments: Any) -> T:

@@ -13,6 +13,7 @@ from outlast.tasks.call_pool import CallPoolFull
 from outlast.tasks.entrypoints import Entrypoints
 from outlast.tasks.handler import Entrypoint
 from outlast.telemetry import lines, records
+from outlast.telemetry.log import summary_of
 from outlast.telemetry.tracing import InvocationSpan
 from outlastd.front_door.agent import Agent
 from outlastd.front_door.answers import HEARD_WAIT, Answers, Ended, name_of
@@ -144,8 +145,7 @@ class Invocations:
         try:
             return self._agent.make_context(invocation.session_id or None, invocation.request_headers, request)
         except Exception as error:
-            why = f"{type(error).__name__}: {message_of(error)}"
-            lines.write("WARNING", f"Failed to build request context: {why}", invocation=invocation)
+            lines.write("WARNING", f"Failed to build request context: {summary_of(error)}", invocation=invocation)
             return self._agent.make_context(None, None, None)
 
 

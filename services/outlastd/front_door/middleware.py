@@ -11,13 +11,13 @@ from typing import Any
 
 from outlast.core.errors import StartRefused
 from outlast.tasks.loops import LoopThread
-from outlast.telemetry.log import get_logger, message_of
+from outlast.telemetry.log import get_logger, summary_of
 from outlastd.front_door.asgi import AsgiEndpoint
 from outlastd.front_door.asgi_call import Acknowledged, AsgiCalls
-from outlastd.front_door.asgi_types import ASGIApp, Message, Receive, Send
+from outlastd.front_door.asgi_types import ASGIApp, Receive, Send
 from outlastd.front_door.denial import deny
 from outlastd.front_door.door import Door
-from outlastd.front_door.hop import call_on, run_on
+from outlastd.front_door.hop import from_elsewhere, run_on
 from outlastd.front_door.request import Refusal, Request
 from outlastd.front_door.response import Response, json_response, refusal_response
 
@@ -74,9 +74,7 @@ class Middleware:
             stack = await run_on(agent_loop.loop, make())
         except Exception as error:
             get_logger().error("the program's middleware failed to start", error=error)
-            raise StartRefused(
-                f"the middleware of the program raised {type(error).__name__}: {message_of(error)}"
-            ) from None
+            raise StartRefused(f"the middleware of the program raised {summary_of(error)}") from None
         return None if stack is None else cls(stack, door=door, agent_loop=agent_loop, **options)
 
     async def handle(self, request: Request) -> Response:
@@ -118,17 +116,9 @@ class Middleware:
 
     async def websocket(self, request: Request, receive: Receive, send: Send) -> None:
         """Serve a WebSocket connection; see Door.websocket."""
-        here = asyncio.get_running_loop()
-
-        async def receive_here() -> Message:
-            return await call_on(here, receive)
-
-        async def send_here(message: Message) -> None:
-            await call_on(here, send, message)
-
         try:
             self._door.guard.check(request)
-            await run_on(self._agent_loop.loop, self._serve(request, receive_here, send_here))
+            await run_on(self._agent_loop.loop, self._serve(request, *from_elsewhere(receive, send)))
         except Refusal as refusal:
             await deny(refusal, request.scope, send)
         except Exception as error:

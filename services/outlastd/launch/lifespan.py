@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 from outlast.core.errors import StartRefused
-from outlast.telemetry.log import get_logger, message_of
+from outlast.telemetry.log import get_logger, summary_of
 
 if TYPE_CHECKING:
     from outlast.app import App
@@ -57,8 +57,7 @@ class LifespanOnAgentLoop:
             return await asyncio.wrap_future(self._entered)
         except Exception as error:
             get_logger().error("the program's lifespan failed to start", error=error)
-            why = f"{type(error).__name__}: {message_of(error)}"
-            raise StartRefused(f"the lifespan of the program raised {why}") from None
+            raise StartRefused(f"the lifespan of the program raised {summary_of(error)}") from None
 
     async def stop(self, timeout: float) -> None:
         """Leave it, and wait up to ``timeout`` seconds for that."""

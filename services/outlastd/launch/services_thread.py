@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from outlast.settings import load_settings
+from outlast.settings import Settings, load_settings
 from outlast.telemetry.log import get_logger
 from outlastd.front_door.door import Door
 from outlastd.launch.agent import RunningAgent
@@ -70,7 +70,7 @@ class ServicesThread:
         asyncio._set_running_loop(None)
         try:
             with asyncio.Runner(loop_factory=loop_factory()) as runner:
-                runner.run(self._serve())
+                runner.run(self._serve(load_settings(program=self._program)))
         except BaseException as error:
             if self.door.done():
                 get_logger().error("the services have ended", error=error)
@@ -82,8 +82,7 @@ class ServicesThread:
                 if not future.done():
                     future.set_result(None)
 
-    async def _serve(self) -> None:
-        settings = load_settings(program=self._program)
+    async def _serve(self, settings: Settings) -> None:
         stop = StopSignal(settings.shutdown_grace)
         async with AsyncExitStack() as stack:
             agent = await RunningAgent.start(self._app, settings, stack)

@@ -3,6 +3,7 @@
 from outlast.baggage import EXPERIMENT_ARN as BAGGAGE_KEY_EXPERIMENT_ARN
 from outlast.baggage import EXPERIMENT_VARIANT as BAGGAGE_KEY_EXPERIMENT_VARIANT
 from outlast.headers import AUTHORIZATION as AUTHORIZATION_HEADER
+from outlast.headers import CUSTOM_PREFIX as CUSTOM_HEADER_PREFIX
 from outlast.headers import IDENTITY_TOKEN as IDENTITY_WAT_HEADER
 from outlast.headers import OAUTH2_CALLBACK_URL as OAUTH2_CALLBACK_URL_HEADER
 from outlast.headers import REQUEST_ID as REQUEST_ID_HEADER
@@ -34,7 +35,6 @@ __all__ = [
 ]
 
 SHELL_ID_HEADER = "X-Amzn-Bedrock-AgentCore-Shell-Id"
-CUSTOM_HEADER_PREFIX = "X-Amzn-Bedrock-AgentCore-Runtime-Custom-"
 AGENTCORE_RUNTIME_URL_ENV = "AGENTCORE_RUNTIME_URL"
 
 TASK_ACTION_PING_STATUS = "ping_status"
