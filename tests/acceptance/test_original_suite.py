@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -29,8 +29,8 @@ def suite() -> Path:
     return Path(fetched.stdout.strip())
 
 
-def run(suite: Path, folder: Path) -> tuple[Mapping[str, bool], str]:
-    """Run the tests in a Python of their own; return which have passed, and what pytest said."""
+def run(suite: Path, folder: Path, only: Sequence[str] = ()) -> tuple[Mapping[str, bool], str]:
+    """Run the tests, or `only` those named, in a Python of their own; return which have passed, and what pytest said."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("OUTLAST_", "OTEL_"))}
     environment = {
         **inherited,
@@ -41,7 +41,10 @@ def run(suite: Path, folder: Path) -> tuple[Mapping[str, bool], str]:
         "OUTLAST_HOST": "outlast.invalid",
     }
     report = folder / "report.xml"
+    report.unlink(missing_ok=True)
     options = ["-q", "--tb=short", "-p", "no:cacheprovider", "--timeout=60", f"--junitxml={report}"]
+    if only:
+        options += ["-k", " or ".join(name.rpartition(".")[2].partition("[")[0] for name in only)]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *options, *(f"tests/bedrock_agentcore/{part}" for part in SUITE)],
         cwd=suite,
@@ -71,6 +74,11 @@ def test_the_suite_passes_but_for_the_listed_differences(suite: Path, tmp_path: 
     passed, said = run(suite, tmp_path)
 
     failed = {name for name, well in passed.items() if not well}
+    if failed - expected:
+        # Some of them sleep 10 ms and expect that others have moved: on a busy machine that fails with the original
+        # too. One that has failed is given a second run, and no third.
+        again, said = run(suite, tmp_path, sorted(failed - expected))
+        failed -= {name for name, well in again.items() if well}
     assert sorted(failed - expected) == [], said
     assert sorted(expected - failed) == [], "these pass, or are gone: take them off the list"
 
