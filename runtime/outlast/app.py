@@ -56,7 +56,8 @@ class App:
         self.websocket_handler: Callable[..., Any] | None = None
         #: ``@app.async_task`` tracks every call of a function as a task; def or async def, with or without parentheses.
         #: Calling the result is still calling the function; ``.start(...)`` puts it in the background and returns a
-        #: handle at once. ``name=`` is the task type, by default the function's name.
+        #: handle at once. ``name=`` is the task type, by default the function's name. What is started may be tried
+        #: again, in another process too: ``@app.async_task(max_attempts=3, timeout=60, backoff=5)``, in seconds.
         self.async_task = AsyncTaskDecorator(self.runtime)
 
     # -- decorators ------------------------------------------------------------------------------------
@@ -87,7 +88,8 @@ class App:
     def add_async_task(self, name: str, metadata: dict[str, Any] | None = None, timeout: float | None = None) -> int:
         """Track work that you run yourself; return the id that ``complete_async_task`` takes. From any thread.
 
-        ``timeout`` is in seconds and is recorded with the task.
+        A task that is still open ``timeout`` seconds later is FAILED. One that somebody asks to cancel is CANCELED when
+        it is still open after the grace: there is no code of it that could be told.
 
         Raises:
             InvalidField: the name or the metadata cannot be kept.
@@ -98,7 +100,7 @@ class App:
     def complete_async_task(self, task_id: int, result: Any = None, error: BaseException | str | None = None) -> bool:
         """End a task tracked by hand: COMPLETED with ``result``, or FAILED with ``error``. From any thread.
 
-        False, and a warning in the log, when no such task lives in this process.
+        False, and a warning in the log, when no such task lives in this process (any more: it was canceled, say).
         """
         known = manual.complete(self.runtime, task_id, result, error)
         if not known:

@@ -10,6 +10,14 @@ MAX_INVOCATIONS = 1_000
 MAX_CALL_THREADS = 64
 #: Synchronous tasks at a time.
 MAX_TASK_THREADS = 256
+#: Tasks that a worker is given from outside at a time: it counts all that live in it.
+MAX_TASKS = 1_000
+#: Tasks that may wait inside a worker for a thread; more are refused.
+MAX_WAITING_TASKS = 10_000
+#: Bytes of one task's output that may wait for the task manager.
+MAX_UNACKNOWLEDGED_OUTPUT = 1024 * 1024
+#: Seconds after which a task that is tracked by hand and still open is worth a warning.
+MANUAL_TASK_WARNING = 8 * 3600.0
 #: Bytes of JSON that are kept of a task's return value.
 MAX_RESULT_BYTES = 1024 * 1024
 #: Seconds that an answer waits for the tasks that it may speak of to be durable.

@@ -11,108 +11,42 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, FilePath, ValidationError, model_validator
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import AliasChoices, Field, FilePath, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from outlast import limits
-from outlast.core.errors import InvalidField, StartRefused
-from outlast.core.validation import MAX_NAME, check_text
+from outlast.core.errors import StartRefused
+from outlast.core.policy import DEFAULT_POLICY
+from outlast.setting_values import (
+    POSTGRESQL,
+    SQLITE,
+    AgentName,
+    Bytes,
+    Count,
+    HostNames,
+    InCapitals,
+    LeaseSeconds,
+    ListenAddress,
+    Origins,
+    Seconds,
+    SessionId,
+    StoreUrl,
+    Target,
+    Token,
+    without_password,
+)
 
 PREFIX = "OUTLAST_"
 DEFAULT_PORT = 8080
 DEFAULT_TASK_MANAGER_LISTEN = "127.0.0.1:50051"
-_SQLITE = "sqlite:///"
-
-
-class Address(NamedTuple):
-    """Where a socket is, or is to be."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
-def parse_address(text: str) -> Address:
-    """Return the parts of ``HOST:PORT``; an IPv6 host stands in brackets. Raises ValueError."""
-    host, colon, port = text.rpartition(":")
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-    elif ":" in host:
-        colon = ""  # an IPv6 address without brackets: which colon is the last?
-    if not (host and colon and port.isascii() and port.isdecimal() and int(port) < 65_536):
-        raise ValueError(f"{text!r} is no address: write HOST:PORT, such as 127.0.0.1:50051")
-    return Address(host, int(port))
-
-
-def _address(text: str) -> str:
-    return str(parse_address(text))
-
-
-def _target(text: str) -> str:
-    return text if text.startswith("unix:") else _address(text.removeprefix("http://").removesuffix("/"))
-
-
-def _store(url: str) -> str:
-    if url.startswith(("postgresql:", "postgres:")):
-        raise ValueError("PostgreSQL is not supported yet; write sqlite:///PATH")
-    path = url.removeprefix(_SQLITE)
-    if not url.startswith(_SQLITE) or not path.strip("/"):
-        raise ValueError(f"{url!r} is no store; write sqlite:///PATH (relative) or sqlite:////PATH (absolute)")
-    if ":memory:" in path:
-        raise ValueError("a store in memory would forget what was acknowledged; write sqlite:///PATH")
-    return url
-
-
-def _agent(name: str) -> str:
-    try:
-        return check_text("agent", name, MAX_NAME, required=True)
-    except InvalidField as error:
-        raise ValueError(error.why) from None
-
-
-def _token(text: str) -> str:
-    # It travels in an HTTP header, where anything else would be refused or changed on its way.
-    if not re.fullmatch(r"[\x21-\x7e]+", text):
-        raise ValueError("a token is made of printable ASCII characters without spaces")
-    return text
-
-
-def _lower_case_list(value: object) -> object:
-    if isinstance(value, str):
-        return tuple(filter(None, (part.strip().rstrip("/").lower() for part in value.split(","))))
-    return value
-
-
-def _origin(text: str) -> str:
-    if not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/\s,*]+", text):
-        raise ValueError(f"{text!r} is no origin; write https://example.com, several with commas between")
-    return text
-
-
-def _host_name(text: str) -> str:
-    if not re.fullmatch(r"[a-z0-9._-]+|[0-9a-f:]+", text):
-        raise ValueError(f"{text!r} is no name of a host; write agent.example.com, several with commas between")
-    return text
-
-
-def _upper(value: object) -> object:
-    return value.upper() if isinstance(value, str) else value
 
 
 def default_host() -> str:
     """Return where the front door listens when nobody says: everywhere in a container, else on this machine only."""
     container = os.path.exists("/.dockerenv") or os.environ.get("DOCKER_CONTAINER")
     return "0.0.0.0" if container else "127.0.0.1"
-
-
-Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Bytes = Annotated[int, Field(gt=0)]
-Count = Annotated[int, Field(gt=0)]
-Token = Annotated[str, AfterValidator(_token)]
 
 
 class Settings(BaseSettings):
@@ -128,21 +62,21 @@ class Settings(BaseSettings):
     )
 
     #: The agent name, part of every task; by default the stem of the program's file.
-    agent: Annotated[str, AfterValidator(_agent)] = Field(default_factory=lambda: default_agent(program_file()))
+    agent: AgentName = Field(default_factory=lambda: default_agent(program_file()))
     #: Where the front door listens.
     host: str = Field(default_factory=default_host)
     #: None when nobody asked for one: then 8080. ``PORT`` is read where OUTLAST_PORT is not set.
     port: Annotated[int, Field(ge=0, lt=65_536)] | None = Field(
         default=None, validation_alias=AliasChoices("OUTLAST_PORT", "PORT")
     )
-    #: The task manager to use, ``HOST:PORT`` or ``unix:PATH``; None for an embedded one.
-    task_manager: Annotated[str, AfterValidator(_target)] | None = None
+    #: The one session that this process works for; empty for any.
+    session: SessionId = ""
+    #: The task manager to use, ``HOST:PORT`` or ``unix:PATH``, replicas with commas between; None for an embedded one.
+    task_manager: Target | None = None
     #: Where a task manager listens, ``HOST:PORT``; None when nobody asked: then 127.0.0.1:50051, or the next free port.
-    task_manager_listen: Annotated[str, AfterValidator(_address)] | None = None
-    #: Where tasks are kept, ``sqlite:///PATH``.
-    store: Annotated[str, AfterValidator(_store)] = Field(
-        default_factory=lambda data: default_store(data["agent"], program_file())
-    )
+    task_manager_listen: ListenAddress | None = None
+    #: Where tasks are kept, ``sqlite:///PATH`` or ``postgresql://USER@HOST:PORT/DATABASE``.
+    store: StoreUrl = Field(default_factory=lambda data: default_store(data["agent"], program_file()), repr=False)
 
     #: What callers of TaskService and of /tasks show; None for none.
     token: Token | None = Field(default=None, repr=False)
@@ -158,17 +92,21 @@ class Settings(BaseSettings):
     #: Serve gRPC beyond this machine without a token.
     insecure: bool = False
     #: Origins of web pages that may talk to the front door.
-    allowed_origins: Annotated[
-        tuple[Annotated[str, AfterValidator(_origin)], ...], NoDecode, BeforeValidator(_lower_case_list)
-    ] = ()
+    allowed_origins: Origins = ()
 
     #: Names under which a listener of this machine's may be asked: a proxy passes them on.
-    allowed_hosts: Annotated[
-        tuple[Annotated[str, AfterValidator(_host_name)], ...], NoDecode, BeforeValidator(_lower_case_list)
-    ] = ()
+    allowed_hosts: HostNames = ()
 
     #: How long an answer waits for its tasks to be durable after the handler has run, seconds.
     ack_timeout: Seconds = limits.ACK_TIMEOUT
+    #: How long a worker's lease holds without a sign of life.
+    lease_ttl: LeaseSeconds = DEFAULT_POLICY.lease_ttl.total_seconds()
+    #: How long code may take to follow a cancel before a forced one, or one of a manual task, ends the task.
+    cancel_grace: Seconds = DEFAULT_POLICY.cancel_grace.total_seconds()
+    #: How long a task may wait for a worker where it says nothing itself; 0 for ever.
+    queue_timeout: Seconds = 86_400.0
+    #: How long a task that has ended is kept; 0 for ever.
+    retention: Seconds = 7 * 86_400.0
     #: How long running tasks may go on after SIGTERM, seconds.
     shutdown_grace: Seconds = 8.0
     #: How long code may block the loop it runs on before the log names its line, seconds; 0 for as long as it likes.
@@ -181,7 +119,7 @@ class Settings(BaseSettings):
     #: The logger name of the contract's lines; None when nobody asked: then that of the documents.
     logger_name: str | None = None
     #: The least level that is logged; None when nobody asked: then INFO, and what the program says of its App's logger.
-    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] | None = None
+    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], InCapitals] | None = None
 
     #: The largest request body, bytes.
     max_body_bytes: Bytes = limits.MAX_BODY_BYTES
@@ -191,6 +129,10 @@ class Settings(BaseSettings):
     max_result_bytes: Bytes = limits.MAX_RESULT_BYTES
     #: How many synchronous entrypoints may run at a time.
     max_call_threads: Count = limits.MAX_CALL_THREADS
+    #: How many tasks of one agent may wait for a worker.
+    max_backlog: Count = DEFAULT_POLICY.max_backlog
+    #: How many tasks may live in this process before it is given no more from outside.
+    max_tasks: Count = limits.MAX_TASKS
     #: How many synchronous tasks may run at a time.
     max_task_threads: Count = limits.MAX_TASK_THREADS
 
@@ -237,9 +179,16 @@ class Settings(BaseSettings):
         return self
 
     @property
-    def store_path(self) -> Path:
-        """The file of the SQLite store, absolute."""
-        return Path(self.store.removeprefix(_SQLITE)).expanduser().absolute()
+    def store_path(self) -> Path | None:
+        """The file of the SQLite store, absolute; None for another kind of store."""
+        if self.store.startswith(POSTGRESQL):
+            return None
+        return Path(self.store.removeprefix(SQLITE)).expanduser().absolute()
+
+    @property
+    def shown_store(self) -> str:
+        """The store as it may be logged: without a password."""
+        return without_password(self.store)
 
 
 def load_settings(**code: Any) -> Settings:
@@ -275,7 +224,7 @@ def default_store(agent: str, program: Path | None) -> str:
     """Return the store of an agent: a file in ``.outlast`` beside the program."""
     folder = program.parent if program else Path.cwd()
     stem = re.sub(r"[/\\\x00:]", "-", agent)
-    return f"{_SQLITE}{folder / '.outlast' / stem}.db"
+    return f"{SQLITE}{folder / '.outlast' / stem}.db"
 
 
 def _told(detail: Any) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import grpc
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 
+from ..jaeger_rules import Exported, broken_rules, spans_in
 from .agent_process import PATIENCE
 
 
@@ -28,24 +29,26 @@ class ReceivedSpan:
 
 
 class SpanReceiver(trace_service_pb2_grpc.TraceServiceServicer):
-    """Takes spans at ``address`` and keeps them, each id once."""
+    """Takes spans at ``address`` and keeps them."""
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
+        """``port`` is one that is free; 0 for any."""
         self._changed = threading.Condition()
         self._spans: dict[str, ReceivedSpan] = {}
-        self._server = grpc.server(ThreadPoolExecutor(2))
+        #: All that came, repeats too, in the order in which it came.
+        self.exported: list[Exported] = []
+        self._server = grpc.server(ThreadPoolExecutor(2), options=[("grpc.so_reuseport", 0)])
         trace_service_pb2_grpc.add_TraceServiceServicer_to_server(self, self._server)  # type: ignore[no-untyped-call]
-        self.address = f"http://127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
+        self.address = f"http://127.0.0.1:{self._server.add_insecure_port(f'127.0.0.1:{port}')}"
         self._server.start()
 
     def Export(self, request: Any, context: Any) -> Any:  # the name that the protocol gives
         """Keep what comes."""
         with self._changed:
-            for resource_spans in request.resource_spans:
-                for scope_spans in resource_spans.scope_spans:
-                    for span in scope_spans.spans:
-                        received = _received(span)
-                        self._spans[received.span_id] = received
+            for resource, span in spans_in(request):
+                received = _received(span)
+                self._spans[received.span_id] = received
+                self.exported.append((resource, span))
             self._changed.notify_all()
         return trace_service_pb2.ExportTraceServiceResponse()
 
@@ -66,6 +69,21 @@ class SpanReceiver(trace_service_pb2_grpc.TraceServiceServicer):
     def named(self, name: str) -> ReceivedSpan:
         """Return the span with this name, as soon as it is there."""
         return self.wait(lambda span: span.name == name, name)
+
+    def task(self, task_id: str) -> ReceivedSpan:
+        """Return the span of a task, as soon as it is there."""
+        wanted = f"{int(task_id):016x}"
+        return self.wait(lambda span: span.span_id == wanted, f"the span of task {task_id}")
+
+    def times(self, span: ReceivedSpan) -> int:
+        """Return how often a span came."""
+        with self._changed:
+            return sum(exported.span_id.hex() == span.span_id for _, exported in self.exported)
+
+    def broken_rules(self, *outside: str) -> list[str]:
+        """Return what Jaeger would find wrong with the traces so far; ``outside`` are the ids of others' spans."""
+        with self._changed:
+            return broken_rules(self.exported, outside)
 
     def close(self) -> None:
         """Take no more."""

@@ -30,7 +30,7 @@ def suite() -> Path:
 
 
 def run(suite: Path, folder: Path, only: Sequence[str] = ()) -> tuple[Mapping[str, bool], str]:
-    """Run the tests, or `only` those named, in a Python of their own; return which have passed, and what pytest said."""
+    """Run the tests, or `only` those named, in a Python of their own; return which passed, and what pytest said."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("OUTLAST_", "OTEL_"))}
     environment = {
         **inherited,

@@ -1,18 +1,24 @@
-"""Spans, as a collector receives them."""
+"""Spans, as a collector receives them: one for each sampled task, always (promise 8)."""
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 
 import pytest
 
+from .agent_process import until
 from .conftest import Launcher
 from .span_receiver import SpanReceiver
 
 SERVER = 2
+OK = 1
 ERROR = 2
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 CALLER = "00f067aa0ba902b7"
+HEADERS = {"traceparent": f"00-{TRACE}-{CALLER}-01"}
+#: An outage of the collector begins.
+OUTAGE = "spans cannot be exported; they wait in the outbox"
 SESSION = "a-session-of-at-least-thirty-three-characters"
 
 
@@ -24,15 +30,20 @@ def receiver() -> Iterator[SpanReceiver]:
     receiver.close()
 
 
+def exporting_to(address: str) -> dict[str, str]:
+    """Return what has a process export to an address, the spans of invocations and of users soon."""
+    return {"OTEL_EXPORTER_OTLP_ENDPOINT": address, "OTEL_BSP_SCHEDULE_DELAY": "50"}
+
+
 @pytest.mark.parametrize("apart", [False, True], ids=["embedded", "apart"])
 def test_one_trace_for_an_invocation_and_its_tasks(launch: Launcher, receiver: SpanReceiver, apart: bool) -> None:
     """The SERVER span is the caller's child, each task's span is in its trace under the task's id, user spans below."""
-    export = {"OTEL_EXPORTER_OTLP_ENDPOINT": receiver.address, "OTEL_BSP_SCHEDULE_DELAY": "50"}
+    export = exporting_to(receiver.address)
     environment = dict(export)
     if apart:
         environment["OUTLAST_TASK_MANAGER"] = launch.task_manager(**export).ready()["address"]
     agent = launch.ready("spans.py", **environment)
-    headers = {"traceparent": f"00-{TRACE}-{CALLER}-01", "X-Amzn-Bedrock-AgentCore-Runtime-Session-Id": SESSION}
+    headers = {**HEADERS, "X-Amzn-Bedrock-AgentCore-Runtime-Session-Id": SESSION}
 
     answer = agent.invoke({}, headers)
 
@@ -55,11 +66,93 @@ def test_one_trace_for_an_invocation_and_its_tasks(launch: Launcher, receiver: S
     for task, name in (("research", "look it up"), ("compute", "compute it")):
         inside = receiver.named(name)
         assert (inside.trace_id, inside.parent_id) == (TRACE, f"{int(tasks[task]['taskId']):016x}")
+    assert receiver.broken_rules(CALLER) == []
 
 
 def test_lines_carry_the_trace(launch: Launcher, receiver: SpanReceiver) -> None:
     """A task's lines name its trace, so that a log and a trace lead to each other."""
     agent = launch.ready("spans.py", OTEL_EXPORTER_OTLP_ENDPOINT=receiver.address)
-    agent.invoke({}, {"traceparent": f"00-{TRACE}-{CALLER}-01"})
+    agent.invoke({}, HEADERS)
     line = agent.wait_line(lambda line: str(line["message"]).startswith("Async task started: research"))
     assert line["traceId"] == TRACE
+
+
+def test_a_killed_agents_task_has_its_span(launch: Launcher, receiver: SpanReceiver) -> None:
+    """SIGKILL while a task runs: whoever finds out that it is lost exports its span, with the error, once."""
+    agent = launch.ready("spans.py", **exporting_to(receiver.address))
+    [task_id] = agent.invoke({"start": "endless"}, HEADERS).task_ids
+    server = receiver.named("POST /invocations")
+    agent.kill()
+
+    agent = launch.ready("spans.py", **exporting_to(receiver.address))
+    span = receiver.task(task_id)
+    assert agent.stop() == 0
+
+    assert (span.name, span.status, span.parent_id) == ("async_task endless", ERROR, server.span_id)
+    assert span.attributes["error.type"] == "WORKER_LOST"
+    assert receiver.times(span) == 1
+    assert receiver.broken_rules(CALLER) == []
+
+
+def test_a_collector_that_was_away_gets_the_span(launch: Launcher) -> None:
+    """The collector is down when a task ends, and the process is killed: the next one exports what was left."""
+    with socket.create_server(("127.0.0.1", 0)) as reserved:
+        port: int = reserved.getsockname()[1]
+    agent = launch.ready("spans.py", **exporting_to(f"http://127.0.0.1:{port}"))
+    [task_id] = agent.invoke({"start": "research"}, HEADERS).task_ids
+    assert agent.finished(task_id)["state"] == "COMPLETED"
+    agent.wait_message(OUTAGE)
+    agent.kill()
+
+    receiver = SpanReceiver(port)
+    try:
+        agent = launch.ready("spans.py", **exporting_to(receiver.address))
+        span = receiver.task(task_id)
+        assert agent.stop() == 0
+    finally:
+        receiver.close()
+
+    assert span.name == "async_task research"
+    # The invocation's own span was lost with its process.
+    assert receiver.broken_rules(span.parent_id) == []
+    assert OUTAGE not in [line["message"] for line in agent.lines]
+
+
+def test_two_replicas_export_a_span_once(launch: Launcher, receiver: SpanReceiver, postgres_url: str) -> None:
+    """Whichever manager a worker is connected to: each task's span comes from one of the two."""
+    launch.store = postgres_url
+    export = exporting_to(receiver.address)
+    managers = [launch.task_manager(**export) for _ in range(2)]
+    agents = [launch.ready("spans.py", OUTLAST_TASK_MANAGER=m.ready()["address"], **export) for m in managers]
+    task_ids = [task_id for _ in range(5) for agent in agents for task_id in agent.invoke({}, HEADERS).task_ids]
+    spans = [receiver.task(task_id) for task_id in task_ids]
+    for process in (*agents, *managers):
+        assert process.stop() == 0
+
+    assert len(task_ids) == 30
+    assert [receiver.times(span) for span in spans] == [1] * 30
+    assert receiver.broken_rules(CALLER) == []
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["embedded", "apart"])
+def test_each_attempt_has_a_span(launch: Launcher, receiver: SpanReceiver, apart: bool) -> None:
+    """A task that needed three attempts is one span with three children, and what the user's code did lies in those."""
+    export = exporting_to(receiver.address)
+    manager = launch.task_manager(**export) if apart else None
+    environment = {**export, "OUTLAST_TASK_MANAGER": manager.ready()["address"]} if manager else export
+    agent = launch.ready("spans.py", **environment)
+    [task_id] = agent.invoke({"start": "flaky"}, HEADERS).task_ids
+    assert agent.finished(task_id)["attempt"] == 3
+    for attempt in (1, 2):
+        told = f"Async task will run again: flaky (ID: {task_id}, Attempt: {attempt} of 3, in 0.1s)"
+        line = (manager or agent).wait_message(told)
+        assert (line["errorType"], line["stateReason"], line["traceId"]) == ("OSError", "BACKOFF", TRACE)
+
+    task = receiver.task(task_id)
+    attempts = [receiver.named(f"attempt {number}") for number in (1, 2, 3)]
+    tries = [receiver.named(f"try {number}") for number in (1, 2, 3)]
+    until(lambda: receiver.broken_rules(CALLER) == [], "a whole trace")  # the invocation's span comes last
+    assert [span.parent_id for span in attempts] == [task.span_id] * 3
+    assert [span.parent_id for span in tries] == [span.span_id for span in attempts]
+    assert [span.status for span in (task, *attempts)] == [OK, ERROR, ERROR, OK]
+    assert [span.attributes.get("error.type") for span in attempts] == ["OSError", "OSError", None]

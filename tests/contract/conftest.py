@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
 import pytest
 from blockbuster import blockbuster_ctx
 
+from outlast.core.policy import DEFAULT_POLICY, Policy
 from outlastd.stores.port import TaskStore
+from outlastd.stores.postgres import PostgresTaskStore
 from outlastd.stores.sqlite import SQLiteTaskStore
 
+from ..postgres_server import let_asyncpg_connect
 from .clock import FakeClock
 
 
 class Backend(Protocol):
     """A database that stores can be opened on."""
 
-    async def open(self) -> TaskStore:
+    async def open(self, policy: Policy = DEFAULT_POLICY) -> TaskStore:
         """Open one more store on the database."""
         ...
 
@@ -27,17 +30,16 @@ class Backend(Protocol):
         ...
 
 
-class SQLiteBackend:
-    """A file in a folder of the test's own."""
+class OpenedBackend:
+    """A database, and the stores that were opened on it."""
 
-    def __init__(self, path: Path, clock: FakeClock) -> None:
-        self._path = path
-        self._clock = clock
+    def __init__(self, open_store: Callable[[Policy], Awaitable[TaskStore]]) -> None:
+        self._open = open_store
         self._stores: list[TaskStore] = []
 
-    async def open(self) -> TaskStore:
+    async def open(self, policy: Policy = DEFAULT_POLICY) -> TaskStore:
         """Open one more store on the database."""
-        store = await SQLiteTaskStore.open(self._path, self._clock)
+        store = await self._open(policy)
         self._stores.append(store)
         return store
 
@@ -47,9 +49,21 @@ class SQLiteBackend:
             await store.close()
 
 
+def sqlite_backend(path: Path, clock: FakeClock) -> Backend:
+    """Return a file that stores can be opened on."""
+    return OpenedBackend(lambda policy: SQLiteTaskStore.open(path, policy, clock))
+
+
+def postgres_backend(url: str, clock: FakeClock) -> Backend:
+    """Return a database of PostgreSQL that stores can be opened on."""
+    return OpenedBackend(lambda policy: PostgresTaskStore.open(url, policy, clock))
+
+
 @pytest.fixture(autouse=True)
 def _no_blocking_call_on_the_loop() -> Iterator[None]:
-    with blockbuster_ctx("outlastd"):
+    with blockbuster_ctx("outlastd") as blocking:
+        let_asyncpg_connect(blocking)
+        blocking.functions["os.write"].can_block_in("outlast/telemetry/output.py", "_write_all")
         yield
 
 
@@ -65,10 +79,13 @@ def database(tmp_path: Path) -> Path:
     return tmp_path / "outlast.db"
 
 
-@pytest.fixture(params=["sqlite"])
-async def backend(database: Path, clock: FakeClock) -> AsyncIterator[Backend]:
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def backend(request: pytest.FixtureRequest, clock: FakeClock) -> AsyncIterator[Backend]:
     """Return a database of each kind."""
-    backend = SQLiteBackend(database, clock)
+    if request.param == "sqlite":
+        backend = sqlite_backend(request.getfixturevalue("database"), clock)
+    else:
+        backend = postgres_backend(request.getfixturevalue("used_postgres_url"), clock)
     yield backend
     await backend.close()
 
@@ -77,3 +94,19 @@ async def backend(database: Path, clock: FakeClock) -> AsyncIterator[Backend]:
 async def store(backend: Backend) -> TaskStore:
     """Return a store that is empty."""
     return await backend.open()
+
+
+@pytest.fixture
+async def sqlite(database: Path, clock: FakeClock) -> AsyncIterator[Backend]:
+    """Return a file, for what is true of SQLite only."""
+    backend = sqlite_backend(database, clock)
+    yield backend
+    await backend.close()
+
+
+@pytest.fixture
+async def postgres(postgres_url: str, clock: FakeClock) -> AsyncIterator[Backend]:
+    """Return a database of PostgreSQL, for what is true of it only."""
+    backend = postgres_backend(postgres_url, clock)
+    yield backend
+    await backend.close()

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from outlast.core.operation import Action, Finish, Operation, Output, Report, Start
 from outlast.core.state import TaskState
 from outlast.core.task import Progress, Task, TaskError
+from outlast.core.worker import Registration, Worker
 from outlastd.stores.port import TaskStore
 
 #: When workers do things, by their own clock.
@@ -31,9 +32,14 @@ def submission(task_id: int, task_type: str = "research", agent: str = "agent", 
     return Task(task_id, task_type, agent, TaskState.SUBMITTED, **fields)  # type: ignore[arg-type]
 
 
+async def register(store: TaskStore, worker_id: str, agent: str = "agent", *task_types: str, **said: object) -> Worker:
+    """Register a worker; by default one of the agent named ``agent`` that is given nothing from outside."""
+    return await store.register_worker(Registration(worker_id, agent, frozenset(task_types), **said))  # type: ignore[arg-type]
+
+
 async def start_tasks(store: TaskStore, worker_id: str, task_ids: Sequence[int], start: Start = START) -> None:
     """Register a new worker of the agent named ``agent`` and have it start tasks."""
-    await store.register_worker(worker_id, "agent")
+    await register(store, worker_id)
     batch = [Operation(sequence, task_id, AT, start) for sequence, task_id in enumerate(task_ids, 1)]
     applied = await store.apply(worker_id, batch)
     assert not applied.refusals

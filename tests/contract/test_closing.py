@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 
 import pytest
 
@@ -11,13 +10,13 @@ from outlast.core.errors import StoreUnavailable
 from outlastd.stores.port import TaskStore
 
 from .conftest import Backend
-from .making import START, operations
+from .making import START, operations, register
 
 
 async def test_close_finishes_what_is_under_way(backend: Backend) -> None:
     """Everything that was asked before the store closes is answered and on record."""
     store = await backend.open()
-    await store.register_worker("worker", "agent")
+    await register(store, "worker")
     writes = [
         asyncio.ensure_future(store.apply("worker", operations(number, START, first=number)))
         for number in range(1, 501)
@@ -37,24 +36,14 @@ async def test_closed_store(store: TaskStore) -> None:
     await store.close()
 
     with pytest.raises(StoreUnavailable, match="closed"):
-        await store.register_worker("worker", "agent")
+        await register(store, "worker")
     with pytest.raises(StoreUnavailable, match="closed"):
         await store.get(1)
 
 
-async def test_no_thread_is_left(backend: Backend) -> None:
-    """The threads of a store end with it."""
-    store = await backend.open()
-    assert {"outlast-store", "outlast-store-read"} <= {thread.name for thread in threading.enumerate()}
-
-    await store.close()
-
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("outlast-store")]
-
-
 async def test_caller_that_goes_away(store: TaskStore) -> None:
     """A caller that stops waiting disturbs nobody; what it asked for is done."""
-    await store.register_worker("worker", "agent")
+    await register(store, "worker")
     gone = asyncio.ensure_future(store.apply("worker", operations(1, START)))
     await asyncio.sleep(0)
     gone.cancel()
@@ -63,19 +52,3 @@ async def test_caller_that_goes_away(store: TaskStore) -> None:
 
     assert len((await store.apply("worker", operations(2, START, first=2))).changes) == 1
     assert (await store.get(1)).task_id == 1
-
-
-async def test_loop_that_goes_away(backend: Backend) -> None:
-    """When a loop is closed before its store, what was asked is done, and the store can still be closed."""
-
-    async def leave() -> TaskStore:
-        store = await backend.open()
-        asyncio.ensure_future(store.register_worker("worker", "agent"))  # noqa: RUF006 - nobody waits for it
-        await asyncio.sleep(0)
-        return store
-
-    store = await asyncio.to_thread(asyncio.run, leave())
-    await store.close()
-
-    again = await backend.open()
-    assert (await again.register_worker("next", "agent")).epoch == 2

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from outlast.core.policy import DEFAULT_POLICY
 from outlast.core.state import TaskState
-from outlastd.stores.sqlite import SQLiteTaskStore
+from outlastd.stores.opening import open_store
+
+from .making import register
 
 #: Starts and ends tasks without end, four batches at a time, and says which are answered.
 WRITER = """
@@ -19,11 +22,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from outlast.core.operation import Finish, Operation, Start
 from outlast.core.state import TaskState
-from outlastd.stores.sqlite import SQLiteTaskStore
+from outlast.core.policy import DEFAULT_POLICY
+from outlast.core.worker import Registration
+from outlastd.stores.opening import open_store
 
 async def work(store, number):
     worker_id = f"worker-{number}"
-    await store.register_worker(worker_id, "agent")
+    await store.register_worker(Registration(worker_id, "agent"))
     task_id, sequence, now = number * 1_000_000, 0, datetime.now(UTC)
     while True:
         task_id, sequence = task_id + 1, sequence + 2
@@ -34,7 +39,8 @@ async def work(store, number):
         print(task_id, flush=True)
 
 async def main():
-    store = await SQLiteTaskStore.open(Path(sys.argv[1]))
+    url, path = sys.argv[1:]
+    store = await open_store(url, Path(path) if path else None, DEFAULT_POLICY)
     await asyncio.gather(*(work(store, number) for number in range(1, 5)))
 
 asyncio.run(main())
@@ -42,10 +48,13 @@ asyncio.run(main())
 
 
 @pytest.mark.parametrize("answers", [1, 40, 200])
-async def test_killed_writer(database: Path, answers: int) -> None:
-    """After SIGKILL at any moment every acknowledged task is there with its result, and the file opens cleanly."""
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+async def test_killed_writer(request: pytest.FixtureRequest, database: Path, kind: str, answers: int) -> None:
+    """After SIGKILL at any moment every acknowledged task is there with its result, and the database opens cleanly."""
+    path = database if kind == "sqlite" else None
+    url = "" if path else str(request.getfixturevalue("postgres_url"))
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", WRITER, str(database), stdout=asyncio.subprocess.PIPE
+        sys.executable, "-c", WRITER, url, str(path or ""), stdout=asyncio.subprocess.PIPE
     )
     assert process.stdout is not None
     acknowledged = [int(await process.stdout.readline()) for _ in range(answers)]
@@ -55,13 +64,13 @@ async def test_killed_writer(database: Path, answers: int) -> None:
     ]
     assert await process.wait() == -signal.SIGKILL
 
-    store = await SQLiteTaskStore.open(database)
+    store = await open_store(url, path, DEFAULT_POLICY)
     try:
         for task_id in acknowledged:
             task = await store.get(task_id)
             assert (task.state, task.result) == (TaskState.COMPLETED, b"%d" % task_id)
             assert [event.generation for event in await store.events(task_id, 0, 10)] == [1, 2]
-            worker = await store.register_worker(task.worker_id, "agent")
+            worker = await register(store, task.worker_id)
             assert worker.applied_sequence >= 2 * (task_id % 1_000_000)
     finally:
         await store.close()

@@ -18,12 +18,12 @@ from outlastd.stores.port import Applied, TaskStore
 from outlastd.stores.sqlite import SQLiteTaskStore
 
 from .clock import FakeClock
-from .making import AT, CHUNK, DONE, FAILED, HALF, START, operations, submission
+from .making import AT, CHUNK, DONE, FAILED, HALF, START, operations, register, submission
 
 
 async def test_no_gap(store: TaskStore) -> None:
     """Generations count 1, 2, 3 and so on, across batches and whoever makes the change."""
-    await store.register_worker("worker", "agent")
+    await register(store, "worker")
     await store.apply("worker", operations(7, START, HALF))
     await store.request_cancel(7)
     await store.apply("worker", operations(7, CHUNK, HALF, DONE, first=3))
@@ -44,7 +44,7 @@ async def test_no_gap(store: TaskStore) -> None:
 
 async def test_each_task_counts_for_itself(store: TaskStore) -> None:
     """Operations on several tasks, mixed in one batch, give each task its own count."""
-    await store.register_worker("worker", "agent")
+    await register(store, "worker")
     actions: list[tuple[int, Action]] = [(1, START), (2, START), (1, HALF), (2, DONE), (1, CHUNK), (1, DONE)]
     batch = [Operation(sequence, task_id, AT, action) for sequence, (task_id, action) in enumerate(actions, 1)]
 
@@ -55,11 +55,12 @@ async def test_each_task_counts_for_itself(store: TaskStore) -> None:
 
 
 async def test_submitted_task_goes_on_counting(store: TaskStore) -> None:
-    """The start of a submitted task is its second event."""
+    """The claim of a submitted task is its second event."""
     await store.create(submission(9))
-    await store.register_worker("worker", "agent")
+    worker = await register(store, "worker", "agent", "research")
 
-    await store.apply("worker", operations(9, START, DONE))
+    await store.claim("worker", worker.epoch, 1)
+    await store.apply("worker", operations(9, DONE))
 
     assert [event.generation for event in await store.events(9, 0, 100)] == [1, 2, 3]
 
@@ -76,15 +77,17 @@ def test_batches_do_not_show(steps: list[tuple[int, Action]], cut: int) -> None:
     async def run() -> None:
         clock = FakeClock()
         with tempfile.TemporaryDirectory() as folder:
-            store = await SQLiteTaskStore.open(Path(folder) / "outlast.db", clock)
+            store = await SQLiteTaskStore.open(Path(folder) / "outlast.db", now=clock)
             try:
-                worker = await store.register_worker("worker", "agent")
+                worker = await register(store, "worker")
                 tasks: dict[int, Task] = {}
                 changes: list[Change] = []
                 refused: dict[int, str] = {}
                 for operation in batch:
                     try:
-                        change = lifecycle.apply_operation(tasks.get(operation.task_id), operation, worker, clock())
+                        change = lifecycle.apply_operation(
+                            tasks.get(operation.task_id), operation, worker, clock(), store.policy
+                        )
                     except OutlastError as refusal:
                         refused[operation.sequence] = str(refusal)
                     else:

@@ -12,7 +12,7 @@ from outlast.core.state import TaskState
 from outlastd.stores.port import Position, TaskFilter, TaskStore
 
 from .clock import FakeClock
-from .making import AT, CANCELED, CHUNK, DONE, FAILED, HALF, START, operations, start_tasks, submission
+from .making import AT, CANCELED, CHUNK, DONE, FAILED, HALF, START, operations, register, start_tasks, submission
 
 ENDS = (None, DONE, FAILED, CANCELED)
 
@@ -21,7 +21,7 @@ async def fill(store: TaskStore, clock: FakeClock) -> None:
     """Record 48 tasks of two agents, three sessions and ten states; three of them a moment."""
     task_id = sequence = 0
     for agent in ("agent", "other"):
-        await store.register_worker(agent, agent)
+        await register(store, agent, agent)
     for agent, session_id, end in product(("agent", "other"), ("", "s-1", "s-2"), (*ENDS, *ENDS)):
         task_id, sequence = task_id + 1, sequence + 2
         if task_id % 3 == 0:
@@ -114,7 +114,7 @@ async def test_no_such_task(store: TaskStore) -> None:
 
 async def test_reads_see_answered_writes(store: TaskStore) -> None:
     """What a write has answered, a read sees at once."""
-    await store.register_worker("worker", "agent")
+    await register(store, "worker")
     for number in range(1, 51):
         await store.apply("worker", operations(number, START, first=number))
         assert number == (await store.get(number)).task_id

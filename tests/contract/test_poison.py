@@ -14,7 +14,7 @@ from outlast.core.task import Progress, TaskError, TraceContext
 from outlast.core.task_id import MAX_TASK_ID
 from outlastd.stores.port import TaskFilter, TaskStore
 
-from .making import AT, DONE, START, operations, submission
+from .making import AT, DONE, START, operations, register, submission
 
 JSON = {
     "empty": b"",
@@ -33,7 +33,6 @@ JSON = {
 }
 TEXT = {
     "empty": "",
-    "NUL": "a\x00b",
     "newlines": "a\r\nb\u2028c",
     "SQL": "'; DROP TABLE tasks; -- ? :name @x $1 %s {0}",
     "wildcards": "100%_\\",
@@ -47,7 +46,7 @@ TEXT = {
 @pytest.mark.parametrize("value", JSON.values(), ids=JSON)
 async def test_json_is_bytes(store: TaskStore, value: bytes) -> None:
     """JSON of users comes back byte for byte, whatever it says."""
-    await store.register_worker("worker", "agent")
+    await register(store, "worker")
 
     applied = await store.apply(
         "worker",
@@ -64,7 +63,7 @@ async def test_json_is_bytes(store: TaskStore, value: bytes) -> None:
 @pytest.mark.parametrize("value", TEXT.values(), ids=TEXT)
 async def test_text_survives(store: TaskStore, value: str) -> None:
     """Any Unicode text comes back as it was, and can be filtered by."""
-    await store.register_worker(value, value, value)
+    worker = await register(store, value, value, value, lock_path=value, session_id=value)
     start = Start(
         value,
         session_id=value,
@@ -79,13 +78,45 @@ async def test_text_survives(store: TaskStore, value: str) -> None:
     assert applied.changes[-1].task == await store.get(1)
     assert [change.event for change in applied.changes] == await store.events(1, 0, 10)
     assert [task.task_id for task in await store.list(TaskFilter(session_id=value, agent=value), 10)] == [1]
-    assert value == (await store.register_worker(value, value)).lock_path
+    assert [replace(worker, applied_sequence=3)] == await store.living_workers()
+
+
+async def test_nul(store: TaskStore) -> None:
+    """A NUL, which not every database can hold, comes back as it was, or is refused whole."""
+    await register(store, "worker")
+    start = Start("a\x00b", session_id="\x00")
+
+    try:
+        await store.apply("worker", operations(1, start))
+    except StoreRefused:
+        with pytest.raises(TaskNotFound):
+            await store.get(1)
+    else:
+        task = await store.get(1)
+        assert (start.task_type, start.session_id) == (task.task_type, task.session_id)
+
+
+async def test_nul_in_text(store: TaskStore) -> None:
+    """U+0000, which no name may hold, is kept as it is where a database can, and else refused whole."""
+    nul = "a\x00b"
+    await register(store, "worker")
+    failed = Finish(TaskState.FAILED, error=TaskError(2, nul, ""))
+
+    try:
+        await store.apply("worker", operations(1, START, failed))
+    except StoreRefused:
+        with pytest.raises(TaskNotFound):
+            await store.get(1)
+    else:
+        error = (await store.get(1)).error
+        assert error is not None
+        assert nul == error.message
 
 
 @pytest.mark.parametrize("task_id", [1, 2**53 + 1, 4680601251139015056, MAX_TASK_ID])
 async def test_ids_of_63_bits(store: TaskStore, task_id: int) -> None:
     """Ids up to 63 bits are kept exactly."""
-    await store.register_worker("worker", "agent")
+    await register(store, "worker")
 
     await store.apply("worker", operations(task_id, START))
 
@@ -121,7 +152,7 @@ LONE = "\udfff"
 )
 async def test_refused_values(store: TaskStore, task_id: int, action: Action) -> None:
     """What cannot be kept as it is is refused, nothing of its batch is written, and the store goes on."""
-    await store.register_worker("worker", "agent")
+    await register(store, "worker")
     await store.apply("worker", operations(7, START))
     before = await store.get(7)
 
@@ -150,7 +181,7 @@ async def test_refused_questions(store: TaskStore) -> None:
     with pytest.raises(StoreRefused):
         await store.list(TaskFilter(session_id=LONE), 10)
     with pytest.raises(StoreRefused):
-        await store.register_worker(LONE, "agent")
+        await register(store, LONE)
 
     assert await store.list(TaskFilter(), 10) == []
 
@@ -165,7 +196,7 @@ async def test_refused_questions(store: TaskStore) -> None:
 )
 async def test_times_are_exact(store: TaskStore, at: datetime) -> None:
     """Times keep their microseconds, however early or late a worker's clock is."""
-    await store.register_worker("worker", "agent")
+    await register(store, "worker")
 
     await store.apply("worker", [replace(operation, at=at) for operation in operations(1, START, DONE)])
 

@@ -14,7 +14,7 @@ from outlast.core.task import Task, TraceContext
 from outlastd.stores.port import TaskFilter, TaskStore
 
 from .clock import FakeClock
-from .making import AT, CANCELED, CHUNK, DONE, FAILED, HALF, START, operations, submission
+from .making import AT, CANCELED, CHUNK, DONE, FAILED, HALF, START, operations, register, submission
 
 EVERYTHING = Start(
     task_type="research",
@@ -26,6 +26,8 @@ EVERYTHING = Start(
     labels={"team": "blue", "ünï": "çødé"},
     max_attempts=3,
     timeout=timedelta(days=2, microseconds=1),
+    backoff=timedelta(seconds=3, microseconds=7),
+    manual=True,
 )
 
 
@@ -33,7 +35,7 @@ EVERYTHING = Start(
 @pytest.mark.parametrize("start", [START, EVERYTHING])
 async def test_task_of_a_worker(store: TaskStore, start: Start, end: object) -> None:
     """A task reads as its newest change says, field by field, and so do its events."""
-    await store.register_worker("worker", "agent")
+    await register(store, "worker")
 
     applied = await store.apply("worker", operations(7, start, HALF, CHUNK, end))  # type: ignore[arg-type]
 
@@ -44,7 +46,7 @@ async def test_task_of_a_worker(store: TaskStore, start: Start, end: object) -> 
 
 async def test_every_field(store: TaskStore, clock: FakeClock) -> None:
     """The fields of the operations, of the worker and of the clocks are all in the record."""
-    worker = await store.register_worker("worker", "agent", "/run/worker.lock")
+    worker = await register(store, "worker", lock_path="/run/worker.lock")
     created_at = clock.time
     await store.apply("worker", operations(7, EVERYTHING, HALF))
     cancel_requested_at = clock.move()
@@ -72,11 +74,14 @@ async def test_every_field(store: TaskStore, clock: FakeClock) -> None:
         labels=EVERYTHING.labels,
         trace_context=EVERYTHING.trace_context,
         timeout=EVERYTHING.timeout,
+        backoff=EVERYTHING.backoff,
+        manual=True,
         created_at=created_at,
         updated_at=updated_at,
         cancel_requested_at=cancel_requested_at,
         started_at=AT,
         ended_at=AT,
+        expires_at=updated_at + timedelta(days=7),
     )
     assert expected == await store.get(7)
 
@@ -93,12 +98,20 @@ async def test_created_task(store: TaskStore, clock: FakeClock) -> None:
         idempotency_key="once",
         max_attempts=2,
         timeout=timedelta(seconds=90),
-        expires_at=clock.time + timedelta(days=1),
+        backoff=timedelta(milliseconds=1),
+        queue_timeout=timedelta(hours=1),
     )
 
     change = await store.create(task)
 
-    expected = replace(task, generation=1, created_at=clock.time, updated_at=clock.time)
+    expected = replace(
+        task,
+        generation=1,
+        state_reason="NO_WORKER",
+        created_at=clock.time,
+        updated_at=clock.time,
+        queue_until=clock.time + timedelta(hours=1),
+    )
     assert isinstance(change, Change)
     assert expected == change.task == await store.get(8)
     assert [change.event] == await store.events(8, 0, 100)
@@ -106,7 +119,7 @@ async def test_created_task(store: TaskStore, clock: FakeClock) -> None:
 
 async def test_basic_view(store: TaskStore) -> None:
     """A list leaves out what may be large, unless it is asked for."""
-    await store.register_worker("worker", "agent")
+    await register(store, "worker")
     applied = await store.apply("worker", operations(7, EVERYTHING, HALF, DONE))
     task = applied.changes[-1].task
 
@@ -116,7 +129,7 @@ async def test_basic_view(store: TaskStore) -> None:
 
 async def test_progress_without_fraction(store: TaskStore) -> None:
     """Progress that is only words is not progress of zero."""
-    await store.register_worker("worker", "agent")
+    await register(store, "worker")
     words = replace(HALF, progress=replace(HALF.progress, fraction=None))
 
     await store.apply("worker", operations(7, START, words))

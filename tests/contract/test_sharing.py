@@ -8,7 +8,7 @@ from outlast.core.state import TaskState
 from outlastd.stores.port import TaskFilter
 
 from .conftest import Backend
-from .making import DONE, START, operations, start_tasks
+from .making import DONE, START, operations, register, start_tasks
 
 
 async def test_one_sees_the_other(backend: Backend) -> None:
@@ -29,7 +29,7 @@ async def test_both_write_at_the_same_time(backend: Backend) -> None:
 
     async def work(number: int) -> int:
         store, worker_id = stores[number % 2], f"worker-{number}"
-        worker = await store.register_worker(worker_id, "agent")
+        worker = await register(store, worker_id)
         for step in range(5):
             task_id = number * 100 + step + 1
             applied = await store.apply(worker_id, operations(task_id, START, DONE, first=2 * step + 1))
@@ -45,11 +45,20 @@ async def test_both_write_at_the_same_time(backend: Backend) -> None:
         assert {task.state for task in tasks} == {TaskState.COMPLETED}
 
 
-async def test_all_open_a_new_database(backend: Backend) -> None:
-    """Stores that open a new database at the same time all find it ready."""
+async def test_all_open_a_new_file(sqlite: Backend) -> None:
+    """Stores that open a new file at the same time all find it ready."""
+    await _all_open(sqlite)
+
+
+async def test_all_open_an_empty_database(postgres: Backend) -> None:
+    """Stores that open an empty database at the same time all find it ready."""
+    await _all_open(postgres)
+
+
+async def _all_open(backend: Backend) -> None:
     stores = await asyncio.gather(*(backend.open() for _ in range(8)))
 
-    epochs = [(await store.register_worker(str(number), "agent")).epoch for number, store in enumerate(stores)]
+    epochs = [(await register(store, str(number))).epoch for number, store in enumerate(stores)]
 
     assert epochs == list(range(1, 9))
 
@@ -64,5 +73,5 @@ async def test_reopened(backend: Backend) -> None:
     second = await backend.open()
 
     assert await second.list(TaskFilter(), 10, full=True) == tasks
-    assert (await second.register_worker("worker", "agent")).applied_sequence == 2
-    assert (await second.register_worker("next", "agent")).epoch == 2
+    assert (await register(second, "worker")).applied_sequence == 2
+    assert (await register(second, "next")).epoch == 2

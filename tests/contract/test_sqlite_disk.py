@@ -20,11 +20,13 @@ LIMITED = """
 import asyncio, resource, sys
 from pathlib import Path
 from outlast.core.errors import StoreUnavailable
+from outlast.core.worker import Registration
 from outlastd.stores.sqlite import SQLiteTaskStore
 
 async def register(store, names):
     outcomes = await asyncio.gather(
-        *(store.register_worker(name, "agent", "x" * 100_000) for name in names), return_exceptions=True
+        *(store.register_worker(Registration(name, "agent", lock_path="x" * 100_000)) for name in names),
+        return_exceptions=True,
     )
     return [outcome if isinstance(outcome, StoreUnavailable) else outcome.epoch for outcome in outcomes]
 

@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from outlast.core.errors import StartRefused, StoreUnavailable
+from outlast.core.operation import Start
 from outlastd.stores.port import TaskFilter
 from outlastd.stores.sqlite import SQLiteTaskStore
 
-from .making import DONE, START, operations, start_tasks
+from .making import DONE, START, operations, register, start_tasks
 
 
 @asynccontextmanager
@@ -103,7 +104,7 @@ async def test_newer_schema(database: Path) -> None:
     """A file that a newer outlast has migrated is not touched; the cure is to upgrade."""
     async with opened(database) as store:
         await start_tasks(store, "worker", [1])
-    execute(database, "PRAGMA user_version = 99")
+    execute(database, "PRAGMA user_version = 99", "UPDATE counters SET value = 98 WHERE name = 'compatible_from'")
 
     message = await refusal(database)
 
@@ -113,7 +114,8 @@ async def test_newer_schema(database: Path) -> None:
 
 async def _fill(path: Path) -> None:
     async with opened(path) as store:
-        await start_tasks(store, "worker", range(1, 201))
+        # Large enough that most pages are theirs, and not an index's that nothing reads here.
+        await start_tasks(store, "worker", range(1, 201), Start("research", metadata=b"x" * 1500))
         await store.apply("worker", operations(1, DONE, first=201))
 
 
@@ -198,7 +200,7 @@ async def test_no_thread_is_left_behind(database: Path) -> None:
     database.unlink()
 
     async with opened(database) as store:
-        assert (await store.register_worker("worker", "agent")).epoch == 1
+        assert (await register(store, "worker")).epoch == 1
 
 
 async def test_removed_database(database: Path) -> None:
@@ -219,11 +221,11 @@ async def test_database_held_by_another_process(database: Path, monkeypatch: pyt
         with closing(sqlite3.connect(database, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             outcomes = await asyncio.gather(
-                *(store.register_worker(str(number), "agent") for number in range(3)), return_exceptions=True
+                *(register(store, str(number)) for number in range(3)), return_exceptions=True
             )
             assert (await store.get(1)).task_id == 1
         assert [str(outcome) for outcome in outcomes if isinstance(outcome, StoreUnavailable)] == [
             "another process holds the database (SQLITE_BUSY: database is locked)"
         ] * 3
 
-        assert (await store.register_worker("late", "agent")).epoch == 2
+        assert (await register(store, "late")).epoch == 2

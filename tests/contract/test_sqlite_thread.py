@@ -10,7 +10,11 @@ from collections.abc import Sequence
 import pytest
 
 from outlast.core.errors import StoreUnavailable
+from outlastd.stores.port import TaskStore
 from outlastd.stores.thread import MAX_GROUP, ConnectionThread, Job
+
+from .conftest import Backend
+from .making import register
 
 
 def connect() -> sqlite3.Connection:
@@ -91,3 +95,29 @@ async def test_failed_connection() -> None:
     with pytest.raises(PermissionError, match="not yours"):
         await thread.start()
     await thread.stop()
+
+
+async def test_no_thread_is_left(sqlite: Backend) -> None:
+    """The threads of a store end with it."""
+    store = await sqlite.open()
+    assert {"outlast-store", "outlast-store-read"} <= {thread.name for thread in threading.enumerate()}
+
+    await store.close()
+
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("outlast-store")]
+
+
+async def test_loop_that_goes_away(sqlite: Backend) -> None:
+    """When a loop is closed before its store, what was asked is done, and the store can still be closed."""
+
+    async def leave() -> TaskStore:
+        store = await sqlite.open()
+        asyncio.ensure_future(register(store, "worker"))  # noqa: RUF006 - nobody waits for it
+        await asyncio.sleep(0)
+        return store
+
+    store = await asyncio.to_thread(asyncio.run, leave())
+    await store.close()
+
+    again = await sqlite.open()
+    assert (await register(again, "next")).epoch == 2

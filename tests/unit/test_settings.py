@@ -11,7 +11,8 @@ from types import ModuleType
 import pytest
 
 from outlast.core.errors import StartRefused
-from outlast.settings import Address, default_agent, default_host, load_settings, parse_address
+from outlast.setting_values import Address, parse_address
+from outlast.settings import default_agent, default_host, load_settings
 
 
 @pytest.fixture(autouse=True)
@@ -90,15 +91,20 @@ def test_a_store_is_a_file(monkeypatch: pytest.MonkeyPatch, url: str, path: Path
     [
         ("OUTLAST_PORT", "abc", "OUTLAST_PORT: it should be a valid integer.*, not 'abc'"),
         ("PORT", "99999", "PORT: it should be less than 65536, not '99999'"),
-        ("OUTLAST_STORE", "postgresql://db/x", "OUTLAST_STORE: PostgreSQL is not supported yet; write sqlite:///PATH"),
+        ("OUTLAST_STORE", "postgresql://db", "OUTLAST_STORE: it names no database; write postgresql://.*"),
         ("OUTLAST_STORE", "tasks.db", "OUTLAST_STORE: 'tasks.db' is no store; write sqlite:///PATH.*"),
         ("OUTLAST_STORE", "sqlite:///", "OUTLAST_STORE: .*is no store.*"),
         ("OUTLAST_STORE", "sqlite:///:memory:", "OUTLAST_STORE: a store in memory would forget.*"),
         ("OUTLAST_TASK_MANAGER", "localhost", "OUTLAST_TASK_MANAGER: 'localhost' is no address.*"),
         ("OUTLAST_TASK_MANAGER_LISTEN", "::1:50", "OUTLAST_TASK_MANAGER_LISTEN: '::1:50' is no address.*"),
         ("OUTLAST_AGENT", "a\nb", "OUTLAST_AGENT: holds U\\+000A.*"),
-        ("OUTLAST_ACK_TIMEOUT", "nan", "OUTLAST_ACK_TIMEOUT: it should be a finite number, not 'nan'"),
-        ("OUTLAST_SHUTDOWN_GRACE", "-1", "OUTLAST_SHUTDOWN_GRACE: .*greater than or equal to 0, not '-1'"),
+        ("OUTLAST_ACK_TIMEOUT", "nan", "OUTLAST_ACK_TIMEOUT: 'nan' is no duration; write seconds.*"),
+        ("OUTLAST_SHUTDOWN_GRACE", "-1", "OUTLAST_SHUTDOWN_GRACE: '-1' is no duration; write seconds.*"),
+        ("OUTLAST_LEASE_TTL", "10ms", "OUTLAST_LEASE_TTL: '10ms' is no duration; .*"),
+        ("OUTLAST_LEASE_TTL", "0.1", "OUTLAST_LEASE_TTL: it should be greater than or equal to 0.5, not 0.1"),
+        ("OUTLAST_LEASE_TTL", "9000000d", "OUTLAST_LEASE_TTL: it should be less than or equal to 315360000, not .*"),
+        ("OUTLAST_RETENTION", "9000000d", "OUTLAST_RETENTION: it should be less than or equal to 315360000, not .*"),
+        ("OUTLAST_RETENTION", "1 week", "OUTLAST_RETENTION: '1 week' is no duration; .*"),
         ("OUTLAST_INSECURE", "maybe", "OUTLAST_INSECURE: .*boolean.*, not 'maybe'"),
         ("OUTLAST_LOG_LEVEL", "loud", "OUTLAST_LOG_LEVEL: it should be 'DEBUG', .*"),
         ("OUTLAST_MAX_BODY_BYTES", "0", "OUTLAST_MAX_BODY_BYTES: it should be greater than 0, not '0'"),
@@ -167,3 +173,32 @@ def test_an_address_has_two_parts(text: str, address: Address) -> None:
     """Host and port, and an IPv6 host stands in brackets."""
     assert parse_address(text) == address
     assert str(address) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("15", 15), ("0.5", 0.5), ("15s", 15), ("10m", 600), ("1.5h", 5400), ("7 D", 604_800), ("0", 0)],
+)
+def test_durations_may_have_a_unit(monkeypatch: pytest.MonkeyPatch, text: str, seconds: float) -> None:
+    """A number alone is seconds; s, m, h and d stand for their units."""
+    monkeypatch.setenv("OUTLAST_RETENTION", text)
+
+    assert load_settings().retention == seconds
+
+
+def test_a_task_manager_may_have_replicas(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Addresses with commas between are kept as such, without spaces and schemes."""
+    monkeypatch.setenv("OUTLAST_TASK_MANAGER", "a:1, http://b:2/,unix:/run/x.sock")
+
+    assert load_settings().task_manager == "a:1,b:2,unix:/run/x.sock"
+
+
+def test_a_store_with_a_password_is_shown_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the settings' text nor what the log shows has the password; the store itself does."""
+    monkeypatch.setenv("OUTLAST_STORE", "postgresql://me:secret@db:5432/tasks")
+    settings = load_settings()
+
+    assert settings.store == "postgresql://me:secret@db:5432/tasks"
+    assert settings.store_path is None
+    assert settings.shown_store == "postgresql://me:***@db:5432/tasks"
+    assert "secret" not in repr(settings)

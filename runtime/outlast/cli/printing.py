@@ -17,11 +17,27 @@ def one_line(text: str) -> str:
     return plain(" ".join(text.split()))
 
 
+def print_line(text: str) -> None:
+    """Print a line at once, also where the output cannot hold all of it."""
+    encoding = sys.stdout.encoding or "utf-8"
+    print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
+
+
 def print_json(value: Any) -> None:
     """Print a JSON document: as it reads where the output can hold it, escaped where it cannot."""
     text = json.dumps(value, ensure_ascii=False, indent=2)
+    print(text if _can_be_printed(text) else json.dumps(value, indent=2))
+
+
+def print_json_line(text: str) -> None:
+    """Print JSON text as one line, at once; escaped where the output cannot hold it."""
+    line = text.replace("\r", " ").replace("\n", " ")  # a line break can only stand between tokens
+    print(line if _can_be_printed(line) else json.dumps(json.loads(line)), flush=True)
+
+
+def _can_be_printed(text: str) -> bool:
     try:
         text.encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:  # a lone surrogate, or a terminal that is not UTF-8
-        text = json.dumps(value, indent=2)
-    print(text)
+        return False
+    return True

@@ -32,7 +32,9 @@ def run(
     task_manager: Annotated[
         str | None,
         typer.Option(
-            metavar="HOST:PORT", help="Use this task manager instead of an embedded one. [OUTLAST_TASK_MANAGER]"
+            metavar="HOST:PORT",
+            help="Use this task manager instead of an embedded one; replicas with commas between. "
+            "[OUTLAST_TASK_MANAGER]",
         ),
     ] = None,
     task_manager_listen: Annotated[
@@ -46,7 +48,8 @@ def run(
         str | None,
         typer.Option(
             metavar="URL",
-            help="Where tasks are kept, sqlite:///PATH; by default .outlast/AGENT.db beside FILE. [OUTLAST_STORE]",
+            help="Where tasks are kept, sqlite:///PATH or postgresql://USER@HOST:PORT/DATABASE; by default "
+            ".outlast/AGENT.db beside FILE. [OUTLAST_STORE]",
         ),
     ] = None,
     agent: Annotated[

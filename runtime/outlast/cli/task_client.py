@@ -1,59 +1,39 @@
-"""Questions to a task manager, each on a connection of its own."""
+"""What commands ask of a task manager, and what they have it do."""
 
 from __future__ import annotations
 
-import asyncio
-import os
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TypeVar
+import uuid
+from collections.abc import Sequence
 
-import grpc
-import grpc.aio
+from google.protobuf.duration_pb2 import Duration
 
-from outlast.core.errors import InvalidField, OutlastError, TaskManagerUnavailable
+from outlast.cli.connection import TIMEOUT, Connection, Metadata, ask
+from outlast.core.errors import InvalidField
 from outlast.core.state import TaskState
 from outlast.core.task_id import parse_task_name
-from outlast.settings import DEFAULT_TASK_MANAGER_LISTEN, load_settings
-from outlast.tasks.channel import bearer, open_channel
 from outlast.v1 import task_pb2
-from outlast.v1.task_service_pb2 import GetTaskRequest, ListTasksRequest
+from outlast.v1.task_service_pb2 import (
+    CancelTaskRequest,
+    DeleteTaskRequest,
+    GetTaskRequest,
+    ListTasksRequest,
+    RetryTaskRequest,
+)
 from outlast.v1.task_service_pb2_grpc import TaskServiceStub
-from outlast.wire.errors import from_rpc_error
 
-#: Seconds that one question may take.
-_TIMEOUT = 15.0
 _PAGE_SIZE = 1000
 
-Answer = TypeVar("Answer")
-Metadata = tuple[tuple[str, str], ...]
 
-
-@dataclass(frozen=True)
-class Connection:
-    """Where a task manager is, and what it is shown."""
-
-    address: str
-    token: str = ""
-    #: With a PEM file of authorities the connection is TLS.
-    tls_ca: Path | None = None
-
-
-def connection(task_manager: str | None, token: str | None) -> Connection:
-    """Return the connection that the options ask for, else the environment, else the default.
+def task_name(task: str) -> str:
+    """Return the name of a task, given that or its id.
 
     Raises:
-        StartRefused: an address or a variable of the environment cannot be taken.
+        InvalidField: it is neither.
     """
-    if task_manager is not None:
-        os.environ["OUTLAST_TASK_MANAGER"] = task_manager
-    settings = load_settings()
-    return Connection(
-        settings.task_manager or settings.task_manager_listen or DEFAULT_TASK_MANAGER_LISTEN,
-        token or settings.token or "",
-        settings.tls_ca,
-    )
+    name = task if task.startswith("tasks/") else f"tasks/{task}"
+    if parse_task_name(name) is None:
+        raise InvalidField("ID", f"{task!r} is no task's id: it is a number, as in the first column of the list")
+    return name
 
 
 def get_task(connection: Connection, task: str) -> task_pb2.Task:
@@ -63,58 +43,64 @@ def get_task(connection: Connection, task: str) -> task_pb2.Task:
         InvalidField: it is neither.
         TaskNotFound, TaskManagerUnavailable.
     """
-    name = task if task.startswith("tasks/") else f"tasks/{task}"
-    if parse_task_name(name) is None:
-        raise InvalidField("ID", f"{task!r} is no task's id: it is a number, as in the first column of the list")
-    return _ask(
-        connection,
-        lambda tasks, metadata: tasks.GetTask(GetTaskRequest(name=name), metadata=metadata, timeout=_TIMEOUT),
-    )
+    request = GetTaskRequest(name=task_name(task))
+    return ask(connection, lambda tasks, metadata: tasks.GetTask(request, metadata=metadata, timeout=TIMEOUT))
 
 
 def list_tasks(
     connection: Connection, *, states: Sequence[TaskState], session_id: str, agent: str, limit: int
 ) -> list[task_pb2.Task]:
     """Return up to ``limit`` tasks, the newest first, without their results. Raises TaskManagerUnavailable."""
-    request = ListTasksRequest(
-        states=[task_pb2.Task.State.ValueType(state) for state in states], session_id=session_id, agent=agent
-    )
 
     async def pages(tasks: TaskServiceStub, metadata: Metadata) -> list[task_pb2.Task]:
+        request = ListTasksRequest(
+            states=[task_pb2.Task.State.ValueType(state) for state in states], session_id=session_id, agent=agent
+        )
         found: list[task_pb2.Task] = []
         while len(found) < limit:
             request.page_size = min(limit - len(found), _PAGE_SIZE)
-            page = await tasks.ListTasks(request, metadata=metadata, timeout=_TIMEOUT)
+            page = await tasks.ListTasks(request, metadata=metadata, timeout=TIMEOUT)
             found.extend(page.tasks)
             request.page_token = page.next_page_token
             if not page.next_page_token:
                 break
         return found
 
-    return _ask(connection, pages)
+    return ask(connection, pages)
 
 
-def _ask(connection: Connection, question: Callable[[TaskServiceStub, Metadata], Awaitable[Answer]]) -> Answer:
-    async def ask() -> Answer:
-        async with open_channel(connection.address, tls_root=connection.tls_ca) as channel:
-            return await question(TaskServiceStub(channel), bearer(connection.token))
+def cancel_task(connection: Connection, task: str, *, force: bool, grace: float | None) -> task_pb2.Task:
+    """Ask a task to stop; return it as it stands then. ``grace`` in seconds, None for the task manager's.
 
-    try:
-        return asyncio.run(ask())
-    except grpc.aio.AioRpcError as failure:
-        raise _told(failure, connection) from None
+    Raises:
+        InvalidField, TaskNotFound, IllegalTransition, TaskManagerUnavailable.
+    """
+    request = CancelTaskRequest(name=task_name(task), force=force, grace=None if grace is None else _duration(grace))
+    return ask(connection, lambda tasks, metadata: tasks.CancelTask(request, metadata=metadata, timeout=TIMEOUT))
 
 
-def _told(failure: grpc.aio.AioRpcError, connection: Connection) -> OutlastError:
-    match failure.code():
-        case grpc.StatusCode.UNAVAILABLE if not failure.trailing_metadata():
-            cure = "start one with `outlast run FILE`, or name another with --task-manager"
-            return TaskManagerUnavailable(f"no task manager answers at {connection.address}: {cure}")
-        case grpc.StatusCode.DEADLINE_EXCEEDED:
-            return TaskManagerUnavailable(f"{connection.address} did not answer within {_TIMEOUT:g} s")
-        case grpc.StatusCode.UNAUTHENTICATED | grpc.StatusCode.PERMISSION_DENIED:
-            return TaskManagerUnavailable(
-                f"{connection.address} asks for another token: set OUTLAST_TOKEN or give --token"
-            )
-        case _:
-            return from_rpc_error(failure)
+def retry_task(connection: Connection, task: str) -> task_pb2.Task:
+    """Submit a new task with the arguments of a terminal one; return the new one.
+
+    Raises:
+        InvalidField, TaskNotFound, IllegalTransition, BacklogFull, TaskManagerUnavailable.
+    """
+    # With a key, since a question may reach two replicas.
+    request = RetryTaskRequest(name=task_name(task), idempotency_key=str(uuid.uuid4()))
+    return ask(connection, lambda tasks, metadata: tasks.RetryTask(request, metadata=metadata, timeout=TIMEOUT))
+
+
+def delete_task(connection: Connection, task: str) -> None:
+    """Delete a terminal task.
+
+    Raises:
+        InvalidField, TaskNotFound, IllegalTransition, TaskManagerUnavailable.
+    """
+    request = DeleteTaskRequest(name=task_name(task))
+    ask(connection, lambda tasks, metadata: tasks.DeleteTask(request, metadata=metadata, timeout=TIMEOUT))
+
+
+def _duration(seconds: float) -> Duration:
+    duration = Duration()
+    duration.FromNanoseconds(int(seconds * 1e9))
+    return duration

@@ -22,19 +22,22 @@ def task_manager(
         str | None,
         typer.Option(
             metavar="URL",
-            help=f"Where tasks are kept, sqlite:///PATH; by default {DEFAULT_STORE}. [OUTLAST_STORE]",
+            help="Where tasks are kept, sqlite:///PATH or postgresql://USER@HOST:PORT/DATABASE; by default "
+            f"{DEFAULT_STORE}. [OUTLAST_STORE]",
         ),
     ] = None,
 ) -> None:
     """Run a task manager apart from the agents.
 
-    Agents find it by OUTLAST_TASK_MANAGER or --task-manager. Beyond this machine it asks for OUTLAST_TOKEN and
+    Agents find it by OUTLAST_TASK_MANAGER or --task-manager, which may name several with commas between: any number of
+    them share one PostgreSQL (pip install 'outlast[postgres]'). Beyond this machine it asks for OUTLAST_TOKEN and
     OUTLAST_WORKER_TOKEN.
 
     Examples:
 
     \b
       outlast task-manager --store sqlite:///tasks.db
+      outlast task-manager --store postgresql://outlast@db.example.com:5432/outlast
       outlast run agent.py --task-manager 127.0.0.1:50051
     """
     options = {"OUTLAST_TASK_MANAGER_LISTEN": listen, "OUTLAST_STORE": store}

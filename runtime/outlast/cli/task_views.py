@@ -52,8 +52,11 @@ def print_tasks(tasks: Sequence[task_pb2.Task]) -> None:
     _console().print(table)
 
 
-def print_task(task: task_pb2.Task) -> None:
-    """Print one task, a line a field."""
+def print_task(task: task_pb2.Task, *, as_json: bool = False) -> None:
+    """Print one task: a line a field, or as JSON."""
+    if as_json:
+        print_json(json.loads(task_text(task)))
+        return
     rows: list[tuple[str, str | Text]] = [
         ("ID", str(task.task_id)),
         ("type", task.task_type),
@@ -63,7 +66,10 @@ def print_task(task: task_pb2.Task) -> None:
         ("request", task.request_id),
         ("worker", task.worker_id),
         ("attempt", f"{task.attempt} of {task.max_attempts}"),
+        ("labels", ", ".join(f"{key}={value}" for key, value in sorted(task.labels.items()))),
         ("created", _time(task.create_time)),
+        ("next attempt", _time(task.next_attempt_time)),
+        ("cancel asked", _time(task.cancel_request_time)),
         ("duration", _duration(task)),
         ("progress", _progress(task)),
         ("trace", task.trace_context.traceparent),
@@ -81,11 +87,6 @@ def print_task(task: task_pb2.Task) -> None:
 def print_tasks_as_json(tasks: Sequence[task_pb2.Task]) -> None:
     """Print ``{"tasks": [...]}``."""
     print_json({"tasks": [json.loads(task_text(task)) for task in tasks]})
-
-
-def print_task_as_json(task: task_pb2.Task) -> None:
-    """Print the task as JSON."""
-    print_json(json.loads(task_text(task)))
 
 
 def _console() -> Console:

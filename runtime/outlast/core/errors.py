@@ -7,6 +7,7 @@ OutlastError
 ├── IllegalTransition         FAILED_PRECONDITION  names the state
 ├── IdempotencyConflict       FAILED_PRECONDITION  the key was used with another body
 ├── LeaseLost                 LEASE_LOST           the epoch is not the task's any more
+├── BacklogFull               RESOURCE_EXHAUSTED   too much waits already: come again later
 ├── StoreRefused              STORE_REFUSED        the store will never take this
 ├── StoreUnavailable          UNAVAILABLE          the store cannot take anything now
 ├── TaskManagerUnavailable    UNAVAILABLE          the task manager is out of reach
@@ -27,6 +28,7 @@ class ErrorCode(StrEnum):
     INVALID_ARGUMENT = "INVALID_ARGUMENT"
     FAILED_PRECONDITION = "FAILED_PRECONDITION"
     LEASE_LOST = "LEASE_LOST"
+    RESOURCE_EXHAUSTED = "RESOURCE_EXHAUSTED"
     STORE_REFUSED = "STORE_REFUSED"
     UNAVAILABLE = "UNAVAILABLE"
     START_REFUSED = "START_REFUSED"
@@ -96,13 +98,21 @@ class IdempotencyConflict(OutlastError):
 
 
 class LeaseLost(OutlastError):
-    """The worker's epoch does not own the task (promise 5)."""
+    """The worker's epoch does not own the task, or the attempt is not its newest (promise 5)."""
 
     code = ErrorCode.LEASE_LOST
 
-    def __init__(self, task_id: int, epoch: int, owner: int) -> None:
+    def __init__(self, task_id: int, epoch: int, owner: int, *, attempt: int = 0) -> None:
+        """``attempt`` is the one that is over, where the epoch is right."""
         self.name = f"tasks/{task_id}"
-        super().__init__(f"{self.name} is held under epoch {owner}, not {epoch}")
+        over = f"attempt {attempt} of {self.name} is over"
+        super().__init__(over if attempt else f"{self.name} is held under epoch {owner}, not {epoch}")
+
+
+class BacklogFull(OutlastError):
+    """Too much waits already; nothing was recorded, and coming again later is right."""
+
+    code = ErrorCode.RESOURCE_EXHAUSTED
 
 
 class StoreRefused(OutlastError):

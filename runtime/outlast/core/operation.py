@@ -23,6 +23,18 @@ class Start:
     labels: Mapping[str, str] = field(default_factory=lambda: NO_LABELS)
     max_attempts: int = 1
     timeout: timedelta | None = None
+    #: The wait before the second attempt; it doubles with each further one. None for DEFAULT_BACKOFF.
+    backoff: timedelta | None = None
+    #: Tracked by hand: there is no code that a cancel could reach.
+    manual: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """Record a task that waits in this very worker, because it has no room for it now; a Start begins it later."""
+
+    start: Start
+    state_reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +53,10 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """End the attempt: COMPLETED with a result, FAILED or CANCELED with an error."""
+    """End the attempt: COMPLETED with a result, FAILED or CANCELED with an error.
+
+    A task whose attempt FAILED runs again where its policy says so (lifecycle.may_run_again).
+    """
 
     state: TaskState
     state_reason: str = ""
@@ -49,7 +64,7 @@ class Finish:
     error: TaskError | None = None
 
 
-Action = Start | Report | Output | Finish
+Action = Start | Submit | Report | Output | Finish
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +77,14 @@ class Operation:
     #: When the worker did it, by its clock.
     at: datetime
     action: Action
+    #: The attempt that says so; 0 where none has begun, or where the worker does not say.
+    attempt: int = 0
 
     @property
     def size(self) -> int:
         """Roughly how many bytes the operation takes on the wire: its user JSON, and some for the rest."""
         match self.action:
-            case Start(metadata=metadata, input=arguments):
+            case Start(metadata=metadata, input=arguments) | Submit(Start(metadata=metadata, input=arguments)):
                 return 512 + len(metadata or b"") + len(arguments or b"")
             case Output(chunks=chunks):
                 return 128 + len(chunks)

@@ -59,16 +59,28 @@ TERMINAL: frozenset[TaskState] = frozenset(state for state, row in TRANSITIONS.i
 class StateReason(StrEnum):
     """Why a task stands where it does, where the state alone does not say it."""
 
-    #: SUBMITTED: no worker of its agent has registered the task type.
+    #: SUBMITTED: no worker of its agent had registered the task type when it was created.
     NO_WORKER = "NO_WORKER"
-    #: WORKING: somebody asked to cancel it.
+    #: SUBMITTED: the worker that holds it runs as many tasks as it may.
+    WORKER_BUSY = "WORKER_BUSY"
+    #: SUBMITTED: an attempt failed; the next one waits until ``next_attempt_at``.
+    BACKOFF = "BACKOFF"
+    #: FAILED: no worker has started it within its queue timeout.
+    QUEUE_TIMEOUT = "QUEUE_TIMEOUT"
+    #: FAILED: an attempt took longer than the task's timeout.
+    DEADLINE = "DEADLINE"
+    #: WORKING: somebody asked to cancel it. CANCELED: it followed, or there was no code to reach.
     CANCEL_REQUESTED = "CANCEL_REQUESTED"
+    #: CANCELED: it did not follow within the grace and was ended by force.
+    CANCEL_FORCED = "CANCEL_FORCED"
     #: CANCELED: the task canceled itself; nobody asked for it.
     SELF = "SELF"
-    #: FAILED: the process that ran it is gone.
+    #: FAILED, or SUBMITTED for another attempt: the process that ran it is gone, or lost its lease.
     WORKER_LOST = "WORKER_LOST"
-    #: FAILED: the process that ran it was told to stop and the grace ran out.
+    #: FAILED, or SUBMITTED for another attempt: the process that ran it was told to stop and the grace ran out.
     WORKER_SHUTDOWN = "WORKER_SHUTDOWN"
+    #: FAILED: the worker that was given it has no function that takes its recorded arguments.
+    INPUT_REFUSED = "INPUT_REFUSED"
     #: FAILED: the return value is over the limit, or cannot be kept.
     RESULT_REFUSED = "RESULT_REFUSED"
     #: FAILED: the store refused what the task wanted written.

@@ -58,7 +58,8 @@ class Task:
     state_reason: str = ""
     session_id: str = ""
     request_id: str = ""
-    #: The worker and the epoch of its lease that own the newest attempt.
+    #: The worker and the epoch of its lease that hold the task; empty and 0 while nobody does. A terminal task keeps
+    #: those that held it last.
     worker_id: str = ""
     epoch: int = 0
     #: The sequence of the operation that made the task, with the worker that sent it: who may say "my create again".
@@ -75,7 +76,20 @@ class Task:
     labels: Mapping[str, str] = field(default_factory=lambda: NO_LABELS)
     trace_context: TraceContext = NO_TRACE
     idempotency_key: str = ""
+    #: How long one attempt may take; None for ever.
     timeout: timedelta | None = None
+    #: The wait before the second attempt; it doubles with each further one. None for DEFAULT_BACKOFF.
+    backoff: timedelta | None = None
+    #: How long it may wait for a worker; None for the policy's.
+    queue_timeout: timedelta | None = None
+    #: Tracked by hand: there is no code that a cancel could reach.
+    manual: bool = False
+    #: While SUBMITTED: when the next attempt may start; None for at once. By the store's clock.
+    next_attempt_at: datetime | None = None
+    #: While SUBMITTED and nobody's: when it has waited too long; None for never. By the store's clock.
+    queue_until: datetime | None = None
+    #: When a cancel that was not followed ends the task; None for never. By the store's clock.
+    cancel_until: datetime | None = None
     #: By the store's clock.
     created_at: datetime | None = None
     updated_at: datetime | None = None

@@ -23,8 +23,8 @@ class Acknowledgements:
             if not future.done():
                 future.set_result(None)
 
-    async def reached(self, watermark: int, timeout: float) -> None:
-        """Return when every operation up to ``watermark`` is answered.
+    async def reached(self, watermark: int, timeout: float | None) -> None:
+        """Return when every operation up to ``watermark`` is answered; ``timeout`` None waits for as long as it takes.
 
         Raises:
             TimeoutError: that took longer than ``timeout`` seconds.

@@ -8,10 +8,10 @@ from contextvars import Context
 from functools import partial
 from typing import Any, TypeVar
 
-from outlast.tasks.ending import Ending
 from outlast.tasks.loops import LoopThread
 from outlast.tasks.run import TaskRun
 from outlast.tasks.runtime import TaskRuntime
+from outlast.tasks.tracked import TrackedTask
 
 R = TypeVar("R")
 
@@ -19,18 +19,32 @@ R = TypeVar("R")
 class BackgroundRun(TaskRun[R]):
     """A run whose outcome is kept for whoever asks, since its code has no caller to return or raise to."""
 
-    def __init__(self, runtime: TaskRuntime, task_type: str, task_id: int | None = None) -> None:
-        super().__init__(runtime, task_type, task_id=task_id, on_end=runtime.on_function_end)
-        self.ending = Ending()
+    def __init__(
+        self,
+        runtime: TaskRuntime,
+        enter: Callable[[Callable[[], None]], TrackedTask],
+        *,
+        on_code_end: Callable[[], None] | None = None,
+    ) -> None:
+        """Start the task as TaskRun does; ``on_code_end`` is called once the code has ended, on whatever thread."""
         self._home: LoopThread | None = None
         # Strong: asyncio holds its tasks weakly. The ledger holds the run for as long as the task lives.
         self._kept: asyncio.Task[None] | None = None
+        self._on_code_end = on_code_end
+        #: What is to be done once a thread is free; None for a run that waits for none.
+        self._waiting: Callable[[], None] | None = None
+        super().__init__(runtime, enter, on_end=runtime.on_function_end)
 
     def outcome(self) -> R:
         """Return what the code returned or raise what it raised, once it has ended."""
         if self.error is not None:
             raise self.error
         return self.value
+
+    def fail(self, error: BaseException) -> None:
+        """End a run whose code never began."""
+        self.record_end(error)
+        self._code_ended()
 
     # -- on a loop of ours -----------------------------------------------------------------------------
 
@@ -48,7 +62,7 @@ class BackgroundRun(TaskRun[R]):
             home.post(self._begin, body, context)
         except RuntimeError as error:
             body.close()
-            self._end(error)
+            self.fail(error)
             raise
 
     def cancel_for_awaiter(self, message: str | None) -> None:
@@ -58,7 +72,7 @@ class BackgroundRun(TaskRun[R]):
             RuntimeError: the loop is closed.
         """
         assert self._home is not None
-        self.tracked.cancel_requested = True
+        self.tracked.note_cancel()
         self._home.post(self.cancel_now, message)
 
     def _begin(self, body: Coroutine[Any, Any, R], context: Context) -> None:
@@ -78,13 +92,13 @@ class BackgroundRun(TaskRun[R]):
         except BaseException:
             pass
         finally:
-            self.ending.happen()
+            self._code_ended()
 
     def _settle(self, body: Coroutine[Any, Any, R], task: asyncio.Task[None]) -> None:
         self._kept = None
         if not self.over:  # canceled before its first step
             body.close()
-            self._end(asyncio.CancelledError())
+            self.fail(asyncio.CancelledError())
 
     # -- on a thread -----------------------------------------------------------------------------------
 
@@ -95,10 +109,44 @@ class BackgroundRun(TaskRun[R]):
             RuntimeError: the system gives no more threads; the task has failed.
         """
         try:
-            self.runtime.threads.run(partial(context.run, self._call, function))
+            self.runtime.threads.run(lambda: context.run(self._call, function))
         except BaseException as error:
-            self._end(error)
+            self.fail(error)
             raise
+
+    def in_line(self, function: Callable[[], R], context: Context) -> None:
+        """Run ``function`` in ``context`` once a thread is free, unless the task has ended by then."""
+        self._waiting = lambda: context.run(self._call, function)
+        self.runtime.threads.line_up(self)
+        self.tracked.when_ended(self._leave_line)
+        if self.tracked.cancel_requested:
+            self._pass_cancel_on()
+
+    def work(self) -> None:
+        """Begin, on the thread that this run stood in line for."""
+        work, self._waiting = self._waiting, None
+        assert work is not None
+        if self.tracked.cancel_requested:
+            self.fail(asyncio.CancelledError())
+        elif self._begins():
+            work()
+
+    def cannot_begin(self, error: BaseException) -> None:
+        """Fail: there will be no thread."""
+        self.fail(error)
+
+    def _begins(self) -> bool:
+        """Have the task begin, unless it has ended; one that the task manager gave has begun on record."""
+        return self.runtime.ledger.begin(self.tracked) if self.tracked.pending else self.tracked.finish is None
+
+    def _leave_line(self) -> None:
+        self.runtime.threads.leave(self)
+
+    def _pass_cancel_on(self) -> None:
+        if self._waiting is not None and self.runtime.threads.leave(self):
+            self.fail(asyncio.CancelledError())
+        else:
+            super()._pass_cancel_on()
 
     def _call(self, function: Callable[[], R]) -> None:
         try:
@@ -107,9 +155,8 @@ class BackgroundRun(TaskRun[R]):
         except BaseException:
             pass
         finally:
-            self.ending.happen()
+            self._code_ended()
 
-    def _end(self, error: BaseException) -> None:
-        """End a run whose code never began."""
-        self.record_end(error)
-        self.ending.happen()
+    def _code_ended(self) -> None:
+        if self._on_code_end is not None:
+            self._on_code_end()

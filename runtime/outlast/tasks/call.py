@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context, copy_context
 from types import TracebackType
 from typing import Any, TypeVar
 
 from outlast.context import current_invocation
 from outlast.tasks.background import BackgroundRun
+from outlast.tasks.ending import Ending
 from outlast.tasks.run import TaskRun, running_asyncio_task
 from outlast.tasks.runtime import TaskRuntime
+from outlast.tasks.tracked import TrackedTask
 
 R = TypeVar("R")
 
@@ -92,7 +94,7 @@ class TaskCall(Coroutine[Any, Any, R]):
     async def _in_place(self, body: Coroutine[Any, Any, R]) -> R:
         try:
             run: TaskRun[R] = self._origin().run(
-                lambda: TaskRun(self._runtime, self._task_type, on_end=self._runtime.on_function_end)
+                lambda: TaskRun(self._runtime, self._enter, on_end=self._runtime.on_function_end)
             )
         except BaseException:
             body.close()
@@ -100,23 +102,29 @@ class TaskCall(Coroutine[Any, Any, R]):
         return await run.here(body)
 
     async def _by_proxy(self, body: Coroutine[Any, Any, R]) -> R:
-        run = self._start(body)
+        ending = Ending()
+        run = self._start(body, ending.happen)
         task = asyncio.current_task()
         # The asyncio task may be dropped while it waits; only itself would be lost, so asyncio need not warn of it.
         task._log_destroy_pending = False  # type: ignore[union-attr]
-        await run.ending.reach(Proxy(run))
+        await ending.reach(Proxy(run))
         return run.outcome()
 
-    def _start(self, body: Coroutine[Any, Any, R]) -> BackgroundRun[R]:
+    def _start(self, body: Coroutine[Any, Any, R], on_code_end: Callable[[], None] | None = None) -> BackgroundRun[R]:
         """Start the task on the tasks' loop, where nothing but itself ends it."""
         context = self._origin()
         try:
-            run: BackgroundRun[R] = context.run(BackgroundRun, self._runtime, self._task_type)
+            run: BackgroundRun[R] = context.run(
+                lambda: BackgroundRun(self._runtime, self._enter, on_code_end=on_code_end)
+            )
         except BaseException:
             body.close()
             raise
         run.on_loop(self._runtime.tasks_loop, body, context)
         return run
+
+    def _enter(self, on_cancel: Callable[[], None]) -> TrackedTask:
+        return self._runtime.track(self._task_type, on_cancel)
 
     def _origin(self) -> Context:
         """Return the context that the task starts from: this one, or the call's where this one has lost the request.

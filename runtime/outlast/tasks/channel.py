@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,37 @@ def open_channel(address: str, *, tls_root: Path | None = None) -> grpc.aio.Chan
     if tls_root is not None:
         return grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(tls_root.read_bytes()), options)
     return grpc.aio.insecure_channel(address, options)
+
+
+class Replicas:
+    """Channels to the replicas of a task manager: whoever asks one goes by the same as everybody else.
+
+    The worker stream decides which, and moves on when it is out of reach.
+    """
+
+    def __init__(self, addresses: Sequence[str], *, tls_root: Path | None = None) -> None:
+        """``addresses`` are tried in their order; see ``open_channel``."""
+        self._channels = [(address, open_channel(address, tls_root=tls_root)) for address in addresses]
+        self._index = 0
+
+    @property
+    def current(self) -> grpc.aio.Channel:
+        """The channel to the replica that answers now, as far as is known."""
+        return self._channels[self._index][1]
+
+    @property
+    def address(self) -> str:
+        """The address of that replica."""
+        return self._channels[self._index][0]
+
+    def move_on(self) -> None:
+        """Go to the next replica."""
+        self._index = (self._index + 1) % len(self._channels)
+
+    async def close(self) -> None:
+        """Close the channels."""
+        for _, channel in self._channels:
+            await channel.close()
 
 
 def bearer(token: str) -> tuple[tuple[str, str], ...]:

@@ -11,27 +11,35 @@ class Ending:
     """Happens once. Thread-safe; whoever waits is woken with nothing, and asks the task for its outcome."""
 
     def __init__(self) -> None:
-        self._happened = threading.Event()
+        self._happened = False
+        #: What threads wait on; made by the first of them, for it costs more than all the rest here.
+        self._event: threading.Event | None = None
         # Re-entrant: the garbage collector may close a coroutine that waits here while this thread holds the lock.
         self._lock = threading.RLock()
         self._waiters: set[asyncio.Future[None]] = set()
 
     def happened(self) -> bool:
         """Whether the task has ended."""
-        return self._happened.is_set()
+        return self._happened
 
     def happen(self) -> None:
         """Wake everybody who waits, and let nobody wait any more."""
         with self._lock:
-            self._happened.set()
+            self._happened = True
             waiters, self._waiters = self._waiters, set()
+            if self._event is not None:
+                self._event.set()
         for waiter in waiters:
             with contextlib.suppress(RuntimeError):  # its loop is closed: nobody waits there
                 waiter.get_loop().call_soon_threadsafe(_wake, waiter)
 
     def block(self, timeout: float | None = None) -> bool:
         """Wait in this thread, ``timeout`` seconds at the most; whether the task has ended."""
-        return self._happened.wait(timeout)
+        with self._lock:
+            event = self._event = self._event or threading.Event()
+            if self._happened:  # asked last: a finaliser that the garbage collector runs in here may have it happen
+                return True
+        return event.wait(timeout)
 
     async def reach(self, waiter: asyncio.Future[None]) -> None:
         """Wait on the running loop, whose future ``waiter`` is. Canceling the future ends the wait, not the task.
@@ -40,9 +48,10 @@ class Ending:
         weakly.
         """
         with self._lock:
-            if self._happened.is_set():
-                return
             self._waiters.add(waiter)
+            if self._happened:  # asked last, as in ``block``
+                self._waiters.discard(waiter)
+                return
         try:
             await waiter
         finally:

@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from outlast.core.state import TaskState
 from outlast.tasks.background import BackgroundRun
+from outlast.tasks.future import TaskFuture
 
 R = TypeVar("R")
 
@@ -16,12 +17,14 @@ R = TypeVar("R")
 class TaskHandle(Generic[R]):
     """A task that ``.start()`` put in the background. Usable from any thread and any loop.
 
-    As JSON it is the first keys of the task's own: a handler may return it as it is.
+    As JSON it is the first keys of the task's own: a handler may return it as it is. It follows the task through all of
+    its attempts, in whichever process they run. Without a running app there is one, and its outcome is the task's.
     """
 
     def __init__(self, run: BackgroundRun[R]) -> None:
-        self._run = run
+        self._runtime = run.runtime
         self._tracked = run.tracked
+        self._future = TaskFuture(run)
 
     @property
     def task_id(self) -> int:
@@ -40,23 +43,28 @@ class TaskHandle(Generic[R]):
 
     @property
     def state(self) -> TaskState:
-        """WORKING, then how the task ended."""
-        return self._tracked.state
+        """SUBMITTED while it waits for a thread or for another attempt, WORKING, then how the task ended."""
+        return self._future.state
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt it is, from 1: the newest that this process knows of."""
+        return self._future.attempt
 
     @property
     def recorded(self) -> bool:
         """Whether a task manager records it; without a running app only this process knows of the task."""
-        return self._run.runtime.ledger.recorded
+        return self._runtime.ledger.recorded
 
     def done(self) -> bool:
-        """Whether the task has ended."""
-        return self._run.ending.happened()
+        """Whether the task has ended: with its last attempt."""
+        return self._future.done()
 
     def cancel(self) -> bool:
         """Ask the task to stop; whether it still ran. A coroutine is canceled, other code asks ``current_task()``."""
         if self.done():
             return False
-        self._tracked.cancel()
+        self._future.cancel()
         return True
 
     def result(self, timeout: float | None = None) -> R:
@@ -65,6 +73,7 @@ class TaskHandle(Generic[R]):
         Raises:
             TimeoutError: it has not ended after ``timeout`` seconds; it goes on.
             concurrent.futures.CancelledError: it was canceled.
+            TaskFailed: it FAILED in another process, in a later attempt, or because the runtime ended it.
             InvalidField: its result could not be kept.
             RuntimeError: called on the thread of a running event loop, which would stand still: ``await`` instead.
         """
@@ -73,10 +82,11 @@ class TaskHandle(Generic[R]):
                 raise RuntimeError(
                     f"result() would block the event loop that runs in this thread: `await` the handle of {self.name}"
                 )
-            if not self._run.ending.block(timeout):
+            self._future.want()
+            if not self._future.ending.block(timeout):
                 raise TimeoutError(f"{self.name} has not ended after {timeout} s")
         try:
-            return self._outcome()
+            return self._future.outcome()
         except asyncio.CancelledError as canceled:
             # Not asyncio's own: no asyncio task was canceled here, and `except Exception` should meet it.
             raise concurrent.futures.CancelledError(*canceled.args) from canceled
@@ -99,11 +109,6 @@ class TaskHandle(Generic[R]):
         return f"<TaskHandle {self.name} {self.task_type} {self.state.name}{note}>"
 
     async def _wait(self) -> R:
-        await self._run.ending.reach(asyncio.get_running_loop().create_future())
-        return self._outcome()
-
-    def _outcome(self) -> R:
-        value = self._run.outcome()
-        if self._run.refusal is not None:
-            raise self._run.refusal
-        return value
+        self._future.want()
+        await self._future.ending.reach(asyncio.get_running_loop().create_future())
+        return self._future.outcome()

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from outlast.tasks.looks import signature_of
+
 
 class Kind(Enum):
     """How a function is run."""
@@ -36,7 +38,7 @@ def kind_of(function: Callable[..., object]) -> Kind:
 def takes_context(handler: Callable[..., object]) -> bool:
     """Tell whether the handler's second parameter is named ``context`` (contract section 4.1)."""
     try:
-        names = list(inspect.signature(handler).parameters)
+        names = list(signature_of(handler).parameters)
     except Exception:  # a callable that has no signature to show, or whose own code for it fails
         return False
     return len(names) >= 2 and names[1] == "context"

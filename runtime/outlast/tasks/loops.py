@@ -8,6 +8,8 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
+from outlast.tasks.loop_executor import LoopExecutor
+
 
 class Mailbox:
     """Callbacks for a loop, from any thread: one wake-up of the loop (a pipe write) for as many as wait."""
@@ -107,6 +109,7 @@ class LoopThread:
         # asyncio's own loop, not uvloop: users' objects are written for it, and debug what they know.
         loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)
+        loop.set_default_executor(LoopExecutor(f"{self.name}-thread"))
         self._mailbox = Mailbox(loop)
         self._loop = loop
         loop.call_soon(started.set)

@@ -7,23 +7,28 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Any
 
-from outlast.core.errors import InvalidField
 from outlast.core.validation import MAX_METADATA, MAX_NAME, check_text
 from outlast.payload import to_stored_json
 from outlast.tasks.current import CurrentTask, current_task
+from outlast.tasks.options import TaskOptions, duration
 from outlast.tasks.outcome import failed, raised, returned
 from outlast.tasks.run import TaskRun, running_asyncio_task
 from outlast.tasks.runtime import TaskRuntime
 
 
 def add(runtime: TaskRuntime, name: object, metadata: object = None, timeout: timedelta | float | None = None) -> int:
-    """Start a task that somebody will complete by its id, which is returned.
+    """Start a task that somebody will complete by its id, which is returned; over ``timeout`` it FAILED.
+
+    There is no code that a cancel could reach: it is CANCELED once the grace has passed, unless it was completed.
 
     Raises:
         InvalidField: name, metadata or timeout is something that cannot be kept.
         TaskManagerUnavailable: see Ledger.start.
     """
-    return runtime.track(_name(name), metadata=_metadata(metadata), timeout=_timeout(timeout)).task_id
+    start = runtime.new_start(
+        _name(name), TaskOptions(timeout=duration("timeout", timeout)), metadata=_metadata(metadata), manual=True
+    )
+    return runtime.ledger.start(start).task_id
 
 
 def complete(runtime: TaskRuntime, task_id: int, result: Any = None, error: BaseException | str | None = None) -> bool:
@@ -56,7 +61,7 @@ class TaskBlock:
         self._runtime = runtime
         self._name = _name(name)
         self._metadata = _metadata(metadata)
-        self._timeout = _timeout(timeout)
+        self._options = TaskOptions(timeout=duration("timeout", timeout))
         self._run: TaskRun[None] | None = None
 
     def __enter__(self) -> CurrentTask:
@@ -80,7 +85,10 @@ class TaskBlock:
     def _enter(self, asyncio_task: asyncio.Task[object] | None) -> CurrentTask:
         if self._run is not None:
             raise RuntimeError(f"the block of task {self._name} is entered already")
-        run: TaskRun[None] = TaskRun(self._runtime, self._name, metadata=self._metadata, timeout=self._timeout)
+        start = self._runtime.new_start(self._name, self._options, metadata=self._metadata)
+        run: TaskRun[None] = TaskRun(
+            self._runtime, lambda on_cancel: self._runtime.ledger.start(start, on_cancel=on_cancel)
+        )
         self._run = run
         run.value = None
         run.runs_in(asyncio_task)
@@ -94,15 +102,3 @@ def _name(name: object) -> str:
 
 def _metadata(metadata: object) -> bytes | None:
     return None if metadata is None else to_stored_json(metadata, MAX_METADATA, field="metadata")
-
-
-def _timeout(timeout: timedelta | float | None) -> timedelta | None:
-    if timeout is None:
-        return None
-    try:
-        duration = timeout if isinstance(timeout, timedelta) else timedelta(seconds=timeout)
-    except (OverflowError, TypeError, ValueError):
-        raise InvalidField("timeout", f"{timeout!r} is no number of seconds") from None
-    if duration <= timedelta():
-        raise InvalidField("timeout", f"{timeout!r} is not above zero")
-    return duration

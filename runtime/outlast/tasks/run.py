@@ -6,17 +6,18 @@ import asyncio
 import contextlib
 import time
 import weakref
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextvars import ContextVar
-from datetime import timedelta
 from types import TracebackType
 from typing import Generic, TypeVar
 
 from outlast.context import current_invocation
 from outlast.core.errors import InvalidField
+from outlast.core.operation import Finish
 from outlast.tasks.current import CurrentTask, bound_task
 from outlast.tasks.outcome import raised, returned
 from outlast.tasks.runtime import FunctionEnd, TaskRuntime
+from outlast.tasks.tracked import TrackedTask
 from outlast.telemetry import lines
 
 R = TypeVar("R")
@@ -35,14 +36,11 @@ class TaskRun(Generic[R]):
     def __init__(
         self,
         runtime: TaskRuntime,
-        task_type: str,
+        enter: Callable[[Callable[[], None]], TrackedTask],
         *,
-        metadata: bytes | None = None,
-        timeout: timedelta | None = None,
-        task_id: int | None = None,
         on_end: FunctionEnd | None = None,
     ) -> None:
-        """Start the task; raises as TaskRuntime.track does."""
+        """Start the task: ``enter`` puts it into the ledger, is given what reaches its code, and may raise."""
         self.runtime = runtime
         #: What the code raised.
         self.error: BaseException | None = None
@@ -50,14 +48,14 @@ class TaskRun(Generic[R]):
         self.refusal: InvalidField | None = None
         #: Whether the code has ended.
         self.over = False
+        #: How the code has ended; it is the end of the task unless somebody else had ended that before.
+        self.finish: Finish | None = None
         self._on_end = on_end
         # Weak: the ledger holds the run, and code that is dropped with its loop must not stay alive, and busy, by that.
         self._asyncio_task: weakref.ref[asyncio.Task[object]] | None = None
         self._cancel_sent = False
         self._scope = contextlib.ExitStack()
-        self.tracked = runtime.track(
-            task_type, metadata=metadata, timeout=timeout, on_cancel=self._pass_cancel_on, task_id=task_id
-        )
+        self.tracked = enter(self._pass_cancel_on)
 
     async def here(self, body: Awaitable[R]) -> R:
         """Await ``body`` in place, as the task's code."""
@@ -96,6 +94,7 @@ class TaskRun(Generic[R]):
             finish, self.refusal = returned(self.value, self.runtime.max_result_bytes)
         else:
             finish = raised(error, cancel_requested=self._cancel_requested())
+        self.finish = finish
         task = self._running_in()
         if task is not None and self._cancel_sent and not isinstance(error, asyncio.CancelledError):
             task.uncancel()  # the code dealt with it: nothing of it is left for its awaiter
@@ -103,7 +102,7 @@ class TaskRun(Generic[R]):
         if self._on_end is not None and self.tracked.finish is None:
             seconds = time.monotonic() - self.tracked.started_monotonic
             tell = self._on_end(self.tracked, finish, seconds, error or self.refusal)
-        self.runtime.ledger.finish(self.tracked.task_id, finish, tell)
+        self.runtime.ledger.finish(self.tracked, finish, tell)
 
     def _cancel_requested(self) -> bool:
         """Whether somebody asked, be it by way of asyncio."""

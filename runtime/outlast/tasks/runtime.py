@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
-from datetime import timedelta
 from typing import Protocol
 
 from outlast.context import current_invocation
 from outlast.core.operation import Finish, Start
-from outlast.core.task import NO_TRACE, TraceContext
+from outlast.core.task import NO_TRACE, Task, TraceContext
 from outlast.limits import MAX_RESULT_BYTES, MAX_TASK_THREADS
 from outlast.tasks.ledger import Ledger
 from outlast.tasks.loops import LoopThread
+from outlast.tasks.options import NO_OPTIONS, TaskOptions
 from outlast.tasks.task_threads import TaskThreads
 from outlast.tasks.tracked import TrackedTask
 
@@ -43,6 +44,21 @@ class FunctionEnd(Protocol):
 
         ``error`` is what ended it as FAILED or CANCELED; None for a task that is COMPLETED.
         """
+        ...
+
+
+class Elsewhere(Protocol):
+    """The task manager, as the handle of a task asks it whose attempts may run in other processes."""
+
+    def follow(self, task_id: int) -> Future[Task]:
+        """Return the record of a task, to come once it is terminal. From any thread.
+
+        The future is canceled when this process can wait no longer.
+        """
+        ...
+
+    def cancel(self, task_id: int) -> None:
+        """Have the task manager cancel a task, soon, unless it has ended. From any thread; waits for nothing."""
         ...
 
 
@@ -82,33 +98,40 @@ class TaskRuntime:
         self.max_result_bytes = max_result_bytes
         self.trace: TraceHooks = NoTracing()
         self.on_function_end: FunctionEnd | None = None
+        #: Where attempts are followed that this process does not run; None without a task manager.
+        self.elsewhere: Elsewhere | None = None
 
-    def track(
+    def new_start(
         self,
         task_type: str,
+        options: TaskOptions = NO_OPTIONS,
         *,
         metadata: bytes | None = None,
-        timeout: timedelta | None = None,
-        on_cancel: Callable[[], None] | None = None,
-        task_id: int | None = None,
-    ) -> TrackedTask:
-        """Start a task in the ledger, for the invocation that the calling code belongs to.
-
-        ``task_id`` is that of a task that was submitted from outside; any other gets one here.
-
-        Raises:
-            TaskManagerUnavailable: see Ledger.start.
-        """
+        arguments: bytes | None = None,
+        manual: bool = False,
+    ) -> Start:
+        """Return the start of a task for the invocation that the calling code belongs to."""
         invocation = current_invocation.get()
-        start = Start(
+        return Start(
             task_type,
             session_id=invocation.session_id if invocation else "",
             request_id=invocation.request_id if invocation else "",
             trace_context=self.trace.trace_context_for_new_task(),
             metadata=metadata,
-            timeout=timeout,
+            input=arguments,
+            max_attempts=options.max_attempts,
+            timeout=options.timeout,
+            backoff=options.backoff,
+            manual=manual,
         )
-        return self.ledger.start(start, on_cancel=on_cancel, task_id=task_id)
+
+    def track(self, task_type: str, on_cancel: Callable[[], None] | None = None) -> TrackedTask:
+        """Start a task in the ledger that has one attempt and no timeout, as a call of a function is.
+
+        Raises:
+            TaskManagerUnavailable: see Ledger.start.
+        """
+        return self.ledger.start(self.new_start(task_type), on_cancel=on_cancel)
 
     def start_loops(self) -> None:
         """Start both loops now. Waits for their threads, which the services' loop must not do with its first task."""

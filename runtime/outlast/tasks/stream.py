@@ -15,18 +15,21 @@ from typing import TypeAlias
 
 import grpc.aio
 
-from outlast.core.errors import ErrorCode, OutlastError, TaskManagerUnavailable
-from outlast.core.operation import Operation, Start
 from outlast.core.task import Task
 from outlast.tasks.acknowledgements import Acknowledgements
-from outlast.tasks.channel import bearer
+from outlast.tasks.channel import Replicas, bearer
+from outlast.tasks.lease import WorkerLease
 from outlast.tasks.ledger import Ledger
+from outlast.tasks.orders import Orders
+from outlast.tasks.pulse import Pulse, Silence
+from outlast.tasks.reach import Reach
 from outlast.telemetry.log import get_logger
 from outlast.v1 import worker_service_pb2 as pb
 from outlast.v1.worker_service_pb2_grpc import WorkerServiceStub
 from outlast.wire.errors import from_rpc_error
 from outlast.wire.operations import operation_to_proto, result_from_proto
 from outlast.wire.tasks import task_from_proto
+from outlast.wire.times import duration_from_proto
 
 #: Operations and bytes in one message: enough for one commit to be worth it, small enough to decode quickly.
 BATCH_OPERATIONS = 512
@@ -37,8 +40,9 @@ MAX_IN_FLIGHT = 4_096
 BACKOFF = (0.1, 2.0)
 #: Seconds between looks whether something more is to be sent, at the end.
 SETTLING = 0.005
-#: Seconds in which a manager that took the connection has to say welcome.
+#: Seconds in which a manager that took the connection has to say welcome: the most, and the least under a short lease.
 WELCOME_TIMEOUT = 10.0
+SHORT_WELCOME_TIMEOUT = 1.0
 
 
 Call: TypeAlias = "grpc.aio.StreamStreamCall[pb.ConnectRequest, pb.ConnectResponse]"
@@ -52,6 +56,10 @@ class WorkerIdentity:
     agent: str
     task_types: Sequence[str] = ()
     lock_path: str = ""
+    #: The session that it is bound to; empty when it runs any.
+    session_id: str = ""
+    #: How many tasks it runs before it is given no more; 0 for no bound.
+    max_tasks: int = 0
 
 
 class WorkerStream:
@@ -60,31 +68,28 @@ class WorkerStream:
     def __init__(
         self,
         ledger: Ledger,
-        channel: grpc.aio.Channel,
+        replicas: Replicas,
         identity: WorkerIdentity,
         *,
-        address: str,
+        address: str = "",
         token: str = "",
-        run: Callable[[Task], None] | None = None,
+        run: Callable[[Task], None],
+        lease: WorkerLease | None = None,
     ) -> None:
-        """``run`` begins an attempt of a submitted task; ``address`` is for messages only."""
+        """``run`` begins an attempt that the manager gives to this worker; ``address`` is for messages only."""
         self._ledger = ledger
-        self._stub = WorkerServiceStub(channel)
+        self._replicas = replicas
         self._identity = identity
-        self._address = address
         self._token = token
-        self._run_submitted = run
         self._log = get_logger()
         self._loop = asyncio.get_running_loop()
         self._work = asyncio.Event()
         self._woken = False
         self._acknowledgements = Acknowledgements()
-        #: Why the manager cannot be relied on now; None while it can.
-        self._outage: str | None = "it has not answered yet"
-        self._told_outage = False
-        #: After a break: the watermark at the welcome. Until it is answered the outage goes on.
-        self._recovers_at = 0
-        self._ready = asyncio.Event()
+        self._reach = Reach(address or replicas.address)
+        self._orders = Orders(ledger, run)
+        self._pulse = Pulse(lease or WorkerLease(), self._work.set, self._orders.cut_off)
+        self._report_timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
 
     # -- what the front door and the composition root call ---------------------------------------------
@@ -97,7 +102,7 @@ class WorkerStream:
     async def ready(self, timeout: float) -> None:
         """Return when the manager has answered everything so far. Raises TimeoutError after ``timeout`` seconds."""
         async with asyncio.timeout(timeout):
-            await self._ready.wait()
+            await self._reach.ready()
 
     def available(self) -> None:
         """Return when tasks can be recorded now.
@@ -105,26 +110,42 @@ class WorkerStream:
         Raises:
             TaskManagerUnavailable: they cannot; the message names the manager and why.
         """
-        if self._outage is not None:
-            raise TaskManagerUnavailable(f"the task manager at {self._address} is out of reach: {self._outage}")
+        self._reach.check()
 
     async def acknowledged(self, watermark: int, timeout: float) -> None:
         """Return when every operation up to ``watermark`` is answered; TimeoutError after ``timeout`` seconds."""
         await self._acknowledgements.reached(watermark, timeout)
 
-    async def close(self, timeout: float) -> None:
-        """Wait up to ``timeout`` seconds until everything is answered, then hang up."""
+    async def drain(self, timeout: float) -> None:
+        """Take no new work; return when the manager has that on disk, or after ``timeout`` seconds (promise 6)."""
+        self._drain()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):
-                while not self._ledger.settled:  # the answer to a start may let the task's end follow
-                    await self.acknowledged(self._ledger.watermark, timeout)
-                    await asyncio.sleep(SETTLING)
+                await self._pulse.draining_known.wait()
+
+    async def settled(self) -> None:
+        """Return when everything that was queued is answered: not before the task manager is there."""
+        while not self._ledger.settled:  # the answer to a start may let the task's end follow
+            await self._acknowledgements.reached(self._ledger.watermark, None)
+            await asyncio.sleep(SETTLING)
+
+    async def close(self, timeout: float) -> None:
+        """Wait up to ``timeout`` seconds until everything is answered, then hang up."""
+        try:
+            async with asyncio.timeout(timeout):
+                await self.settled()
+        except TimeoutError:
+            left = self._ledger.watermark - self._ledger.answered
+            self._log.error("what the task manager has not confirmed is lost", operations=left)
         self._ledger.detach()
+        self._pulse.close()
+        if self._report_timer is not None:
+            self._report_timer.cancel()
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
 
-    # -- inside ----------------------------------------------------------------------------------------
+    # -- what wakes it ---------------------------------------------------------------------------------
 
     def _wake(self) -> None:
         """On any thread, with the ledger's lock held: have the sender look, once for as many operations as come."""
@@ -136,6 +157,18 @@ class WorkerStream:
     def _look(self) -> None:
         self._woken = False
         self._work.set()
+        if self._report_timer is None:
+            self._send_held_reports()
+
+    def _send_held_reports(self) -> None:
+        seconds = self._ledger.send_held_reports()
+        self._report_timer = None if seconds is None else self._loop.call_later(seconds, self._send_held_reports)
+
+    def _drain(self) -> None:
+        self._ledger.draining = True
+        self._pulse.ask()
+
+    # -- the stream ------------------------------------------------------------------------------------
 
     async def _keep_connected(self) -> None:
         delay = BACKOFF[0]
@@ -146,33 +179,70 @@ class WorkerStream:
             except grpc.aio.AioRpcError as error:
                 reason = str(from_rpc_error(error))
             except TimeoutError:
-                reason = f"it did not answer within {WELCOME_TIMEOUT:.0f} s"
+                reason = f"it did not answer within {self._welcome_timeout():.0f} s"
+            except Silence as error:
+                reason = str(error)
             except Exception as error:  # a bug must not end the stream for good: the ledger would fill up unseen
                 self._log.error("worker stream failed", error=error)
                 reason = f"{type(error).__name__}: {error}"
-            delay = BACKOFF[0] if self._outage is None else min(delay * 2, BACKOFF[1])
-            self._went_down(reason)
+            self._pulse.broken()
+            self._replicas.move_on()
+            delay = BACKOFF[0] if self._reach.outage is None else min(delay * 2, self._longest_delay())
+            self._reach.lost(reason)
             await asyncio.sleep(delay * random.uniform(0.5, 1.0))
+
+    def _welcome_timeout(self) -> float:
+        """Return how many seconds a welcome may take: the lease must not run out while one replica of many is mute."""
+        return min(WELCOME_TIMEOUT, max(self._pulse.lease.ttl or WELCOME_TIMEOUT, SHORT_WELCOME_TIMEOUT))
+
+    def _longest_delay(self) -> float:
+        return min(BACKOFF[1], (self._pulse.lease.ttl or BACKOFF[1]) / 3)
 
     async def _converse(self) -> None:
         """Hold one stream until it breaks."""
-        call = self._stub.Connect(metadata=bearer(self._token))
+        call = WorkerServiceStub(self._replicas.current).Connect(metadata=bearer(self._token))
         try:
-            async with asyncio.timeout(WELCOME_TIMEOUT):
-                await call.write(pb.ConnectRequest(hello=self._hello()))
+            async with asyncio.timeout(self._welcome_timeout()):
+                said_at, hello = self._pulse.lease.now(), self._hello()
+                await call.write(pb.ConnectRequest(hello=hello))
                 response = await call.read()
             if not isinstance(response, pb.ConnectResponse):  # grpc.aio.EOF
                 return
-            self._welcomed(response.welcome)
+            self._welcomed(response.welcome, hello, said_at)
             await self._exchange(call)
         finally:
             call.cancel()
 
+    def _hello(self) -> pb.Hello:
+        who = self._identity
+        return pb.Hello(
+            worker_id=who.worker_id,
+            agent=who.agent,
+            task_types=who.task_types,
+            lock_path=who.lock_path,
+            session_id=who.session_id,
+            max_tasks=who.max_tasks,
+            draining=self._ledger.draining,
+        )
+
+    def _welcomed(self, welcome: pb.Welcome, hello: pb.Hello, said_at: float) -> None:
+        ttl = duration_from_proto(welcome.lease_ttl, "lease_ttl") if welcome.HasField("lease_ttl") else None
+        self._pulse.welcomed(None if ttl is None else ttl.total_seconds(), said_at=said_at, draining=hello.draining)
+        self._ledger.renumber(welcome.worker_number)
+        self._orders.welcomed(welcome.epoch, welcome.lost_sequence)
+        self._ledger.answer(welcome.applied_sequence)
+        self._ledger.rewind()
+        self._reach.welcomed(self._ledger.watermark)
+        self._advance()
+
     async def _exchange(self, call: Call) -> None:
         """Send and receive at once until the stream breaks; raises what the receiver says of the break."""
         sender, receiver = asyncio.create_task(self._send(call)), asyncio.create_task(self._receive(call))
+        given_up = self._pulse.given_up
         try:
-            await asyncio.wait([sender, receiver], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([sender, receiver, given_up], return_when=asyncio.FIRST_COMPLETED)
+            if given_up.done():
+                given_up.result()
             if sender.done():
                 sender.result()
             await receiver
@@ -180,10 +250,6 @@ class WorkerStream:
             sender.cancel()
             receiver.cancel()
             await asyncio.gather(sender, receiver, return_exceptions=True)
-
-    def _hello(self) -> pb.Hello:
-        who = self._identity
-        return pb.Hello(worker_id=who.worker_id, agent=who.agent, task_types=who.task_types, lock_path=who.lock_path)
 
     async def _receive(self, call: Call) -> None:
         while isinstance(response := await call.read(), pb.ConnectResponse):  # else grpc.aio.EOF
@@ -196,68 +262,61 @@ class WorkerStream:
         """
         while True:
             self._work.clear()
-            while self._ledger.in_flight < MAX_IN_FLIGHT:
-                batch = self._ledger.take(BATCH_OPERATIONS, BATCH_BYTES)
-                if not batch:
-                    break
-                message = pb.OperationBatch(operations=[operation_to_proto(operation) for operation in batch])
+            while (request := self._next_request()) is not None:
                 try:
-                    await call.write(pb.ConnectRequest(batch=message))
+                    await call.write(request)
                 except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
                     return
             await self._work.wait()
 
-    def _welcomed(self, welcome: pb.Welcome) -> None:
-        self._ledger.renumber(welcome.worker_number)
-        self._ledger.answer(welcome.applied_sequence)
-        self._ledger.rewind()
-        self._recovers_at = self._ledger.watermark
-        self._advance()
+    def _next_request(self) -> pb.ConnectRequest | None:
+        """Return what is to be sent now, a sign of life first; None when there is nothing."""
+        if self._pulse.due:
+            draining, live = self._ledger.draining, len(self._ledger.live())
+            number = self._pulse.beat(draining=draining)
+            return pb.ConnectRequest(heartbeat=pb.Heartbeat(number=number, draining=draining, live_tasks=live))
+        if self._ledger.in_flight >= MAX_IN_FLIGHT:
+            return None
+        batch = self._ledger.take(BATCH_OPERATIONS, BATCH_BYTES)
+        if not batch:
+            return None
+        return pb.ConnectRequest(batch=pb.OperationBatch(operations=[operation_to_proto(each) for each in batch]))
+
+    # -- what comes down -------------------------------------------------------------------------------
 
     def _received(self, response: pb.ConnectResponse) -> None:
         match response.WhichOneof("message"):
             case "results":
-                for sequence, refusal in map(result_from_proto, response.results.results):
-                    operation = self._ledger.answer(sequence)
-                    if refusal is not None and operation is not None:
-                        self._refused(operation, refusal)
-                self._advance()
-                self._work.set()
+                self._answered(response.results)
+            case "lease":
+                lease = response.lease
+                self._pulse.renewed(lease.heartbeat, duration_from_proto(lease.ttl, "ttl").total_seconds() or None)
             case "command":
                 self._commanded(response.command)
+
+    def _answered(self, results: pb.OperationResults) -> None:
+        """Take the answers to operations, which come in the order of their sequence."""
+        sequence = 0
+        for sequence, refusal in map(result_from_proto, results.results):
+            if refusal is not None and (operation := self._ledger.answer(sequence)):
+                self._orders.refused(operation, refusal)
+        self._ledger.answer(sequence)
+        self._advance()
+        self._work.set()
 
     def _advance(self) -> None:
         """Wake whoever waited for the operations that are answered now, and note the end of an outage."""
         answered = self._ledger.answered
         self._acknowledgements.advance(answered)
-        if self._outage is not None and answered >= self._recovers_at:
-            self._outage = None
-            self._ready.set()
-            if self._told_outage:
-                self._told_outage = False
-                self._log.info("task manager is back", address=self._address)
-
-    def _went_down(self, reason: str) -> None:
-        self._outage = reason
-        self._ready.clear()
-        if not self._told_outage:
-            self._told_outage = True
-            self._log.warning("task manager is out of reach", address=self._address, reason=reason)
-
-    def _refused(self, operation: Operation, error: OutlastError) -> None:
-        """An operation is refused for good; a task whose start is refused is nobody's, so its code is told to stop."""
-        self._log.error("operation refused", taskId=str(operation.task_id), code=error.code, reason=error.message)
-        if isinstance(operation.action, Start) or error.code is ErrorCode.LEASE_LOST:
-            task = self._ledger.get(operation.task_id)
-            if task is not None:
-                task.interrupt()
+        self._reach.answered(answered)
 
     def _commanded(self, command: pb.Command) -> None:
         match command.WhichOneof("command"):
+            case "cancel" if command.cancel.ended:
+                self._orders.let_go(command.cancel.task_id, command.cancel.reason)
             case "cancel":
-                task = self._ledger.get(command.cancel.task_id)
-                if task is not None:
-                    task.cancel()
+                self._orders.cancel(command.cancel.task_id)
             case "run":
-                if self._run_submitted is not None:
-                    self._run_submitted(task_from_proto(command.run.task))
+                self._orders.run(task_from_proto(command.run.task))
+            case "drain":
+                self._drain()

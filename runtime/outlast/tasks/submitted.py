@@ -1,24 +1,31 @@
-"""Tasks that were submitted from outside: CreateTask asks, and this worker runs them."""
+"""Attempts that the task manager gives to this worker: of tasks from outside, and of those that are tried again."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from contextvars import Context
 from typing import Any
 
 from outlast.context import Invocation, current_invocation
-from outlast.core.errors import TaskManagerUnavailable
-from outlast.core.task import Task
+from outlast.core.errors import InvalidField
+from outlast.core.operation import Finish
+from outlast.core.state import StateReason, TaskState
+from outlast.core.task import Task, TaskError
+from outlast.core.validation import clean_text
+from outlast.tasks.arguments import from_record
 from outlast.tasks.async_task import AsyncTask
-from outlast.tasks.outcome import raised
+from outlast.tasks.outcome import MAX_ERROR_MESSAGE
 from outlast.tasks.runtime import TaskRuntime
+
+# google.rpc.Code
+_INVALID_ARGUMENT = 3
 
 
 def run_submitted(runtime: TaskRuntime, functions: Mapping[str, AsyncTask[..., Any, Any]], task: Task) -> None:
-    """Begin an attempt of a submitted task. On the services' loop: the function itself runs elsewhere.
+    """Begin an attempt that is on record as begun here. On the services' loop: the function itself runs elsewhere.
 
-    What cannot be begun, such as arguments that do not fit, is the task's failure.
+    Called once for each attempt (Orders.run). What cannot be begun at all, such as arguments that do not fit, is the
+    task's failure (INPUT_REFUSED), which no other attempt would mend.
     """
     context = Context()
     context.run(current_invocation.set, Invocation(task.request_id, task.session_id, task.trace_context))
@@ -26,13 +33,18 @@ def run_submitted(runtime: TaskRuntime, functions: Mapping[str, AsyncTask[..., A
 
 
 def _begin(runtime: TaskRuntime, functions: Mapping[str, AsyncTask[..., Any, Any]], task: Task) -> None:
-    if runtime.ledger.knows(task.task_id):
-        return  # offered a second time, after a break of the stream
+    function = functions.get(task.task_type)
+    if function is None:
+        _refuse(runtime, task, f"this worker has no function for tasks of the type {task.task_type}")
+        return
     try:
-        arguments = json.loads(task.input or b"{}")
-        functions[task.task_type].begin(task.task_id, arguments.get("args", ()), arguments.get("kwargs", {}))
-    except TaskManagerUnavailable:
-        return  # it is offered again once the manager is back
-    except Exception as error:
-        tracked = runtime.track(task.task_type, task_id=task.task_id)
-        runtime.ledger.finish(tracked.task_id, raised(error, cancel_requested=False))
+        args, kwargs = from_record(task.input)
+        function.take_over(task, args, kwargs)
+    except (InvalidField, TypeError) as error:
+        _refuse(runtime, task, f"the recorded arguments do not fit {task.task_type}: {error}")
+
+
+def _refuse(runtime: TaskRuntime, task: Task, why: str) -> None:
+    tracked = runtime.ledger.adopt(task)
+    error = TaskError(_INVALID_ARGUMENT, clean_text(why, MAX_ERROR_MESSAGE), StateReason.INPUT_REFUSED)
+    runtime.ledger.finish(tracked, Finish(TaskState.FAILED, StateReason.INPUT_REFUSED, error=error))

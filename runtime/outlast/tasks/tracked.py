@@ -9,11 +9,12 @@ from datetime import datetime, timedelta
 from outlast.context import Invocation
 from outlast.core.operation import Finish, Start
 from outlast.core.state import TaskState
+from outlast.core.task import Task
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class TrackedTask:
-    """A live task, or one that has just ended. Made by the ledger; read from any thread."""
+    """A live attempt of a task, or one that has just ended. Made by the ledger; read from any thread."""
 
     task_id: int
     start: Start
@@ -24,10 +25,24 @@ class TrackedTask:
     invocation: Invocation | None = None
     #: Reaches the user's code when somebody asks to cancel: called once at most, from any thread. None: a manual task.
     on_cancel: Callable[[], None] | None = None
+    #: Which attempt of the task it is, from 1.
+    attempt: int = 1
+    #: The epoch under which the task manager gave it to this worker; 0 for a task that was started here.
+    epoch: int = 0
+    #: The sequence of the operation that made the task; 0 for one that the task manager gave, and for unrecorded ones.
+    start_sequence: int = 0
+    #: Whether it waits in this process until there is room to begin.
+    pending: bool = False
+    #: When it has taken too long, by time.monotonic; None for never.
+    deadline: float | None = None
     #: Set once somebody has asked to cancel the task.
     cancel_requested: bool = False
+    #: Wakes the threads and coroutines that wait in the task's name when somebody asks to cancel it. The ledger's.
+    wake: Callable[[int], None] | None = None
     #: How it ended; None while it lives.
     finish: Finish | None = None
+    #: Who wants to know that it has ended.
+    listeners: tuple[Callable[[], None], ...] = ()
 
     @property
     def name(self) -> str:
@@ -41,8 +56,15 @@ class TrackedTask:
 
     @property
     def state(self) -> TaskState:
-        """WORKING while it lives, then how it ended."""
-        return self.finish.state if self.finish else TaskState.WORKING
+        """SUBMITTED while it waits, WORKING while its code runs, then how it ended."""
+        if self.finish is not None:
+            return self.finish.state
+        return TaskState.SUBMITTED if self.pending else TaskState.WORKING
+
+    @property
+    def may_run_elsewhere(self) -> bool:
+        """Whether another worker may have the task once this one has lost its lease (lifecycle.lose)."""
+        return self.start.input is not None if self.pending else self.attempt < self.start.max_attempts
 
     def time_after(self, monotonic: float) -> datetime:
         """Return the wall-clock time at ``monotonic`` (seconds of time.monotonic), counted from the start."""
@@ -53,10 +75,44 @@ class TrackedTask:
         if self.finish is None:
             self.interrupt()
 
+    def when_ended(self, tell: Callable[[], None]) -> None:
+        """Have ``tell`` called, from any thread, once the task has ended: perhaps twice, and at once if it has."""
+        self.listeners = (*self.listeners, tell)
+        if self.finish is not None:
+            tell()
+
+    def tell_ended(self) -> None:
+        """Call whoever wants to know that the task has ended. By the ledger, without its lock."""
+        for tell in self.listeners:
+            tell()
+
     def interrupt(self) -> None:
         """Have the user's code stop, also when the task has been ended already; once. From any thread."""
         if self.cancel_requested:
             return
-        self.cancel_requested = True
+        self.note_cancel()
         if self.on_cancel is not None:
             self.on_cancel()
+
+    def note_cancel(self) -> None:
+        """Note that somebody has asked to cancel the task and reaches its code by himself. From any thread."""
+        self.cancel_requested = True
+        if self.wake is not None:
+            self.wake(self.task_id)
+
+
+def start_of(task: Task) -> Start:
+    """Return what began a task that is on record."""
+    return Start(
+        task.task_type,
+        session_id=task.session_id,
+        request_id=task.request_id,
+        metadata=task.metadata,
+        input=task.input,
+        trace_context=task.trace_context,
+        labels=task.labels,
+        max_attempts=task.max_attempts,
+        timeout=task.timeout,
+        backoff=task.backoff,
+        manual=task.manual,
+    )

@@ -32,14 +32,16 @@ class Handover:
         """Whether every call that was handed over has been made."""
         return self._waiting.unfinished_tasks == 0
 
-    def put(self, call: Callable[[], object]) -> None:
-        """Have ``call`` made soon; drop it, with one line the first time, when too many wait."""
+    def put(self, call: Callable[[], object]) -> bool:
+        """Have ``call`` made soon; drop it, with one line the first time, when too many wait, and return False."""
         try:
             self._waiting.put_nowait(call)
         except queue.Full:
             if not self._dropped:
                 self._dropped = True
                 _log.warning(self._dropped_message)
+            return False
+        return True
 
     def close(self, deadline_seconds: float) -> None:
         """Make the calls that wait, and end; give up after the deadline."""

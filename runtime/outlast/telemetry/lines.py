@@ -7,8 +7,9 @@ from functools import partial
 from typing import Any
 
 from outlast.context import Invocation, current_invocation
+from outlast.core.event import Change
 from outlast.core.state import StateReason, TaskState
-from outlast.core.task import Task
+from outlast.core.task import Task, TaskError
 from outlast.telemetry import records
 from outlast.telemetry.log import Level, contract_logger, error_fields, summary_of
 from outlast.telemetry.propagation import span_id_in, span_id_of, trace_id_of
@@ -27,7 +28,22 @@ _ENDINGS: dict[TaskState, tuple[str, Level]] = {
 
 def task_started(task: Task) -> None:
     """Say that an attempt of a task has begun. Written by the task manager, after the commit."""
-    write("INFO", f"Async task started: {task.task_type} (ID: {task.task_id})", task=task)
+    more: dict[str, Any] = {"attempt": task.attempt} if task.attempt > 1 else {}
+    write("INFO", f"Async task started: {task.task_type} (ID: {task.task_id})", task=task, **more)
+
+
+def task_runs_again(change: Change) -> None:
+    """Say why an attempt has ended and when the next one follows. Written by the task manager, after the commit."""
+    task, event = change.task, change.event
+    wait = max((task.next_attempt_at - event.at).total_seconds(), 0.0) if task.next_attempt_at else 0.0
+    attempt = f"Attempt: {event.attempt} of {task.max_attempts}, in {wait:.1f}s"
+    write(
+        "WARNING",
+        f"Async task will run again: {task.task_type} (ID: {task.task_id}, {attempt})",
+        task=task,
+        **_error_of(event.error),
+        stateReason=event.state_reason,
+    )
 
 
 def task_ended(task: Task) -> None:
@@ -36,12 +52,8 @@ def task_ended(task: Task) -> None:
     if task.state is TaskState.FAILED and task.state_reason in _LOST:
         ending = "lost"
     duration = f"{task.duration.total_seconds():.2f}s"
-    fields: dict[str, Any] = {}
-    if task.error is not None:
-        fields = {"errorType": task.error.type, "errorMessage": task.error.message}
-    write(
-        level, f"Async task {ending}: {task.task_type} (ID: {task.task_id}, Duration: {duration})", task=task, **fields
-    )
+    message = f"Async task {ending}: {task.task_type} (ID: {task.task_id}, Duration: {duration})"
+    write(level, message, task=task, **_error_of(task.error))
 
 
 def function_ended(
@@ -116,3 +128,7 @@ def write(
     elif error is not None:
         fields |= error_fields(error)
     records.write(level, message, fields, origin, error)
+
+
+def _error_of(error: TaskError | None) -> dict[str, Any]:
+    return {} if error is None else {"errorType": error.type, "errorMessage": error.message}

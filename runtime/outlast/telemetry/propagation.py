@@ -74,6 +74,13 @@ def span_id_of(task_id: int) -> str:
     return f"{task_id:016x}"
 
 
+def attempt_span_id(task_id: int, attempt: int) -> int:
+    """Return the id of the span of one attempt, as its worker and whoever exports it make it, each for itself."""
+    import hashlib  # see root_parent_id
+
+    return int.from_bytes(hashlib.sha256(f"{task_id}/{attempt}".encode()).digest()[:8], "big") or 1
+
+
 def trace_id_of(context: TraceContext) -> str:
     """Return the trace id as 32 hex digits; empty where there is no trace."""
     parsed = parse_traceparent(context.traceparent) if context.traceparent else None

@@ -16,6 +16,11 @@ class Tracked(Protocol):
         ...
 
     @property
+    def attempt(self) -> int:
+        """Which of its attempts lives here, counted from 1."""
+        ...
+
+    @property
     def start(self) -> Start:
-        """How it started: ids, trace."""
+        """How it started: ids, trace, how many attempts it may have."""
         ...

@@ -151,6 +151,10 @@ class Task(_message.Message):
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     CANCEL_REQUEST_TIME_FIELD_NUMBER: _builtins.int
     TIMEOUT_FIELD_NUMBER: _builtins.int
+    BACKOFF_FIELD_NUMBER: _builtins.int
+    QUEUE_TIMEOUT_FIELD_NUMBER: _builtins.int
+    NEXT_ATTEMPT_TIME_FIELD_NUMBER: _builtins.int
+    MANUAL_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The resource name, `tasks/{task_id}`."""
     task_id: _builtins.int
@@ -187,6 +191,8 @@ class Task(_message.Message):
     """What the program said of the task when it started it, as JSON text (an object); FULL view only."""
     idempotency_key: _builtins.str
     """The key that makes a repeated CreateTask one task; empty when none was given."""
+    manual: _builtins.bool
+    """Whether the task is tracked by hand, with no code that a cancel could reach."""
     @_builtins.property
     def progress(self) -> Global___Progress:
         """The newest progress that the task reported; absent when it reported none."""
@@ -231,6 +237,18 @@ class Task(_message.Message):
     def timeout(self) -> _duration_pb2.Duration:
         """How long one attempt may take; absent when it may take for ever."""
 
+    @_builtins.property
+    def backoff(self) -> _duration_pb2.Duration:
+        """The wait before the second attempt; it doubles with each further one. Absent for the default, 1 s."""
+
+    @_builtins.property
+    def queue_timeout(self) -> _duration_pb2.Duration:
+        """How long the task may wait for a worker; absent for the task manager's default."""
+
+    @_builtins.property
+    def next_attempt_time(self) -> _timestamp_pb2.Timestamp:
+        """While SUBMITTED after a failed attempt: when the next one may start, by the store's clock."""
+
     def __init__(
         self,
         *,
@@ -262,10 +280,14 @@ class Task(_message.Message):
         expire_time: _timestamp_pb2.Timestamp | None = ...,
         cancel_request_time: _timestamp_pb2.Timestamp | None = ...,
         timeout: _duration_pb2.Duration | None = ...,
+        backoff: _duration_pb2.Duration | None = ...,
+        queue_timeout: _duration_pb2.Duration | None = ...,
+        next_attempt_time: _timestamp_pb2.Timestamp | None = ...,
+        manual: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["cancel_request_time", b"cancel_request_time", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "expire_time", b"expire_time", "progress", b"progress", "start_time", b"start_time", "timeout", b"timeout", "trace_context", b"trace_context", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["backoff", b"backoff", "cancel_request_time", b"cancel_request_time", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "expire_time", b"expire_time", "next_attempt_time", b"next_attempt_time", "progress", b"progress", "queue_timeout", b"queue_timeout", "start_time", b"start_time", "timeout", b"timeout", "trace_context", b"trace_context", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "attempt", b"attempt", "cancel_request_time", b"cancel_request_time", "create_time", b"create_time", "end_time", b"end_time", "epoch", b"epoch", "error", b"error", "expire_time", b"expire_time", "generation", b"generation", "idempotency_key", b"idempotency_key", "input", b"input", "labels", b"labels", "max_attempts", b"max_attempts", "metadata", b"metadata", "name", b"name", "progress", b"progress", "request_id", b"request_id", "result", b"result", "session_id", b"session_id", "start_time", b"start_time", "state", b"state", "state_reason", b"state_reason", "task_id", b"task_id", "task_type", b"task_type", "timeout", b"timeout", "trace_context", b"trace_context", "update_time", b"update_time", "worker_id", b"worker_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "attempt", b"attempt", "backoff", b"backoff", "cancel_request_time", b"cancel_request_time", "create_time", b"create_time", "end_time", b"end_time", "epoch", b"epoch", "error", b"error", "expire_time", b"expire_time", "generation", b"generation", "idempotency_key", b"idempotency_key", "input", b"input", "labels", b"labels", "manual", b"manual", "max_attempts", b"max_attempts", "metadata", b"metadata", "name", b"name", "next_attempt_time", b"next_attempt_time", "progress", b"progress", "queue_timeout", b"queue_timeout", "request_id", b"request_id", "result", b"result", "session_id", b"session_id", "start_time", b"start_time", "state", b"state", "state_reason", b"state_reason", "task_id", b"task_id", "task_type", b"task_type", "timeout", b"timeout", "trace_context", b"trace_context", "update_time", b"update_time", "worker_id", b"worker_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -405,7 +427,7 @@ class TaskEvent(_message.Message):
 
     @_builtins.property
     def error(self) -> _status_pb2.Status:
-        """With STATE_CHANGED to FAILED, CANCELED or REJECTED."""
+        """With STATE_CHANGED to FAILED, CANCELED or REJECTED; to SUBMITTED, what ended the last attempt."""
 
     def __init__(
         self,

@@ -23,10 +23,11 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
+from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from outlast.v1 import task_pb2 as outlast_dot_v1_dot_task__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1doutlast/v1/task_service.proto\x12\noutlast.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x15outlast/v1/task.proto\"\xe2\x02\n\x11\x43reateTaskRequest\x12\r\n\x05\x61gent\x18\x01 \x01(\t\x12\x11\n\ttask_type\x18\x02 \x01(\t\x12\r\n\x05input\x18\x03 \x01(\t\x12\x12\n\nsession_id\x18\x04 \x01(\t\x12\x12\n\nrequest_id\x18\x05 \x01(\t\x12\x17\n\x0fidempotency_key\x18\x06 \x01(\t\x12\x39\n\x06labels\x18\x07 \x03(\x0b\x32).outlast.v1.CreateTaskRequest.LabelsEntry\x12/\n\rtrace_context\x18\x08 \x01(\x0b\x32\x18.outlast.v1.TraceContext\x12\x14\n\x0cmax_attempts\x18\t \x01(\x05\x12*\n\x07timeout\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"B\n\x0eGetTaskRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\"\n\x04view\x18\x02 \x01(\x0e\x32\x14.outlast.v1.TaskView\"\xa8\x01\n\x10ListTasksRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12&\n\x06states\x18\x03 \x03(\x0e\x32\x16.outlast.v1.Task.State\x12\x12\n\nsession_id\x18\x04 \x01(\t\x12\r\n\x05\x61gent\x18\x05 \x01(\t\x12\"\n\x04view\x18\x06 \x01(\x0e\x32\x14.outlast.v1.TaskView\"M\n\x11ListTasksResponse\x12\x1f\n\x05tasks\x18\x01 \x03(\x0b\x32\x10.outlast.v1.Task\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"!\n\x11\x43\x61ncelTaskRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"o\n\x0fWaitTaskRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12*\n\x07timeout\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\"\n\x04view\x18\x03 \x01(\x0e\x32\x14.outlast.v1.TaskView\":\n\x10WatchTaskRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x18\n\x10\x61\x66ter_generation\x18\x02 \x01(\x03\"9\n\x11WatchTaskResponse\x12$\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x15.outlast.v1.TaskEvent2\x95\x03\n\x0bTaskService\x12=\n\nCreateTask\x12\x1d.outlast.v1.CreateTaskRequest\x1a\x10.outlast.v1.Task\x12\x37\n\x07GetTask\x12\x1a.outlast.v1.GetTaskRequest\x1a\x10.outlast.v1.Task\x12H\n\tListTasks\x12\x1c.outlast.v1.ListTasksRequest\x1a\x1d.outlast.v1.ListTasksResponse\x12=\n\nCancelTask\x12\x1d.outlast.v1.CancelTaskRequest\x1a\x10.outlast.v1.Task\x12\x39\n\x08WaitTask\x12\x1b.outlast.v1.WaitTaskRequest\x1a\x10.outlast.v1.Task\x12J\n\tWatchTask\x12\x1c.outlast.v1.WatchTaskRequest\x1a\x1d.outlast.v1.WatchTaskResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1doutlast/v1/task_service.proto\x12\noutlast.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1bgoogle/protobuf/empty.proto\x1a\x15outlast/v1/task.proto\"\xc0\x03\n\x11\x43reateTaskRequest\x12\r\n\x05\x61gent\x18\x01 \x01(\t\x12\x11\n\ttask_type\x18\x02 \x01(\t\x12\r\n\x05input\x18\x03 \x01(\t\x12\x12\n\nsession_id\x18\x04 \x01(\t\x12\x12\n\nrequest_id\x18\x05 \x01(\t\x12\x17\n\x0fidempotency_key\x18\x06 \x01(\t\x12\x39\n\x06labels\x18\x07 \x03(\x0b\x32).outlast.v1.CreateTaskRequest.LabelsEntry\x12/\n\rtrace_context\x18\x08 \x01(\x0b\x32\x18.outlast.v1.TraceContext\x12\x14\n\x0cmax_attempts\x18\t \x01(\x05\x12*\n\x07timeout\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\x12*\n\x07\x62\x61\x63koff\x18\x0b \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x30\n\rqueue_timeout\x18\x0c \x01(\x0b\x32\x19.google.protobuf.Duration\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"B\n\x0eGetTaskRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\"\n\x04view\x18\x02 \x01(\x0e\x32\x14.outlast.v1.TaskView\"\xa8\x01\n\x10ListTasksRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12&\n\x06states\x18\x03 \x03(\x0e\x32\x16.outlast.v1.Task.State\x12\x12\n\nsession_id\x18\x04 \x01(\t\x12\r\n\x05\x61gent\x18\x05 \x01(\t\x12\"\n\x04view\x18\x06 \x01(\x0e\x32\x14.outlast.v1.TaskView\"M\n\x11ListTasksResponse\x12\x1f\n\x05tasks\x18\x01 \x03(\x0b\x32\x10.outlast.v1.Task\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"!\n\x11\x44\x65leteTaskRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"9\n\x10RetryTaskRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x17\n\x0fidempotency_key\x18\x02 \x01(\t\"Z\n\x11\x43\x61ncelTaskRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x66orce\x18\x02 \x01(\x08\x12(\n\x05grace\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"o\n\x0fWaitTaskRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12*\n\x07timeout\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\"\n\x04view\x18\x03 \x01(\x0e\x32\x14.outlast.v1.TaskView\":\n\x10WatchTaskRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x18\n\x10\x61\x66ter_generation\x18\x02 \x01(\x03\"H\n\x13WatchSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\x12\r\n\x05\x61gent\x18\x03 \x01(\t\"L\n\x14WatchSessionResponse\x12$\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x15.outlast.v1.TaskEvent\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\"9\n\x11WatchTaskResponse\x12$\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x15.outlast.v1.TaskEvent2\xec\x04\n\x0bTaskService\x12=\n\nCreateTask\x12\x1d.outlast.v1.CreateTaskRequest\x1a\x10.outlast.v1.Task\x12\x37\n\x07GetTask\x12\x1a.outlast.v1.GetTaskRequest\x1a\x10.outlast.v1.Task\x12H\n\tListTasks\x12\x1c.outlast.v1.ListTasksRequest\x1a\x1d.outlast.v1.ListTasksResponse\x12\x43\n\nDeleteTask\x12\x1d.outlast.v1.DeleteTaskRequest\x1a\x16.google.protobuf.Empty\x12;\n\tRetryTask\x12\x1c.outlast.v1.RetryTaskRequest\x1a\x10.outlast.v1.Task\x12=\n\nCancelTask\x12\x1d.outlast.v1.CancelTaskRequest\x1a\x10.outlast.v1.Task\x12\x39\n\x08WaitTask\x12\x1b.outlast.v1.WaitTaskRequest\x1a\x10.outlast.v1.Task\x12J\n\tWatchTask\x12\x1c.outlast.v1.WatchTaskRequest\x1a\x1d.outlast.v1.WatchTaskResponse0\x01\x12S\n\x0cWatchSession\x12\x1f.outlast.v1.WatchSessionRequest\x1a .outlast.v1.WatchSessionResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,24 +36,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CREATETASKREQUEST_LABELSENTRY']._loaded_options = None
   _globals['_CREATETASKREQUEST_LABELSENTRY']._serialized_options = b'8\001'
-  _globals['_CREATETASKREQUEST']._serialized_start=101
-  _globals['_CREATETASKREQUEST']._serialized_end=455
-  _globals['_CREATETASKREQUEST_LABELSENTRY']._serialized_start=410
-  _globals['_CREATETASKREQUEST_LABELSENTRY']._serialized_end=455
-  _globals['_GETTASKREQUEST']._serialized_start=457
-  _globals['_GETTASKREQUEST']._serialized_end=523
-  _globals['_LISTTASKSREQUEST']._serialized_start=526
-  _globals['_LISTTASKSREQUEST']._serialized_end=694
-  _globals['_LISTTASKSRESPONSE']._serialized_start=696
-  _globals['_LISTTASKSRESPONSE']._serialized_end=773
-  _globals['_CANCELTASKREQUEST']._serialized_start=775
-  _globals['_CANCELTASKREQUEST']._serialized_end=808
-  _globals['_WAITTASKREQUEST']._serialized_start=810
-  _globals['_WAITTASKREQUEST']._serialized_end=921
-  _globals['_WATCHTASKREQUEST']._serialized_start=923
-  _globals['_WATCHTASKREQUEST']._serialized_end=981
-  _globals['_WATCHTASKRESPONSE']._serialized_start=983
-  _globals['_WATCHTASKRESPONSE']._serialized_end=1040
-  _globals['_TASKSERVICE']._serialized_start=1043
-  _globals['_TASKSERVICE']._serialized_end=1448
+  _globals['_CREATETASKREQUEST']._serialized_start=130
+  _globals['_CREATETASKREQUEST']._serialized_end=578
+  _globals['_CREATETASKREQUEST_LABELSENTRY']._serialized_start=533
+  _globals['_CREATETASKREQUEST_LABELSENTRY']._serialized_end=578
+  _globals['_GETTASKREQUEST']._serialized_start=580
+  _globals['_GETTASKREQUEST']._serialized_end=646
+  _globals['_LISTTASKSREQUEST']._serialized_start=649
+  _globals['_LISTTASKSREQUEST']._serialized_end=817
+  _globals['_LISTTASKSRESPONSE']._serialized_start=819
+  _globals['_LISTTASKSRESPONSE']._serialized_end=896
+  _globals['_DELETETASKREQUEST']._serialized_start=898
+  _globals['_DELETETASKREQUEST']._serialized_end=931
+  _globals['_RETRYTASKREQUEST']._serialized_start=933
+  _globals['_RETRYTASKREQUEST']._serialized_end=990
+  _globals['_CANCELTASKREQUEST']._serialized_start=992
+  _globals['_CANCELTASKREQUEST']._serialized_end=1082
+  _globals['_WAITTASKREQUEST']._serialized_start=1084
+  _globals['_WAITTASKREQUEST']._serialized_end=1195
+  _globals['_WATCHTASKREQUEST']._serialized_start=1197
+  _globals['_WATCHTASKREQUEST']._serialized_end=1255
+  _globals['_WATCHSESSIONREQUEST']._serialized_start=1257
+  _globals['_WATCHSESSIONREQUEST']._serialized_end=1329
+  _globals['_WATCHSESSIONRESPONSE']._serialized_start=1331
+  _globals['_WATCHSESSIONRESPONSE']._serialized_end=1407
+  _globals['_WATCHTASKRESPONSE']._serialized_start=1409
+  _globals['_WATCHTASKRESPONSE']._serialized_end=1466
+  _globals['_TASKSERVICE']._serialized_start=1469
+  _globals['_TASKSERVICE']._serialized_end=2089
 # @@protoc_insertion_point(module_scope)

@@ -56,6 +56,8 @@ class CreateTaskRequest(_message.Message):
     TRACE_CONTEXT_FIELD_NUMBER: _builtins.int
     MAX_ATTEMPTS_FIELD_NUMBER: _builtins.int
     TIMEOUT_FIELD_NUMBER: _builtins.int
+    BACKOFF_FIELD_NUMBER: _builtins.int
+    QUEUE_TIMEOUT_FIELD_NUMBER: _builtins.int
     agent: _builtins.str
     """The agent that is to run it; empty where the task manager serves one agent only."""
     task_type: _builtins.str
@@ -82,6 +84,14 @@ class CreateTaskRequest(_message.Message):
     def timeout(self) -> _duration_pb2.Duration:
         """How long one attempt may take; absent for no bound."""
 
+    @_builtins.property
+    def backoff(self) -> _duration_pb2.Duration:
+        """The wait before the second attempt; it doubles with each further one. Absent for 1 s."""
+
+    @_builtins.property
+    def queue_timeout(self) -> _duration_pb2.Duration:
+        """How long it may wait for a worker before it is FAILED with QUEUE_TIMEOUT; absent for the task manager's default."""
+
     def __init__(
         self,
         *,
@@ -95,10 +105,12 @@ class CreateTaskRequest(_message.Message):
         trace_context: _task_pb2.TraceContext | None = ...,
         max_attempts: _builtins.int = ...,
         timeout: _duration_pb2.Duration | None = ...,
+        backoff: _duration_pb2.Duration | None = ...,
+        queue_timeout: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["timeout", b"timeout", "trace_context", b"trace_context"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["backoff", b"backoff", "queue_timeout", b"queue_timeout", "timeout", b"timeout", "trace_context", b"trace_context"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "idempotency_key", b"idempotency_key", "input", b"input", "labels", b"labels", "max_attempts", b"max_attempts", "request_id", b"request_id", "session_id", b"session_id", "task_type", b"task_type", "timeout", b"timeout", "trace_context", b"trace_context"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "backoff", b"backoff", "idempotency_key", b"idempotency_key", "input", b"input", "labels", b"labels", "max_attempts", b"max_attempts", "queue_timeout", b"queue_timeout", "request_id", b"request_id", "session_id", b"session_id", "task_type", b"task_type", "timeout", b"timeout", "trace_context", b"trace_context"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -203,8 +215,8 @@ class ListTasksResponse(_message.Message):
 Global___ListTasksResponse: _TypeAlias = ListTasksResponse  # noqa: Y015
 
 @_typing.final
-class CancelTaskRequest(_message.Message):
-    """Which task to cancel."""
+class DeleteTaskRequest(_message.Message):
+    """Which task to delete."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -219,6 +231,66 @@ class CancelTaskRequest(_message.Message):
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
     _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteTaskRequest: _TypeAlias = DeleteTaskRequest  # noqa: Y015
+
+@_typing.final
+class RetryTaskRequest(_message.Message):
+    """Which task to submit again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The resource name of the terminal task, `tasks/{task_id}`. Required."""
+    idempotency_key: _builtins.str
+    """Makes a repeated request one task, as in CreateTaskRequest."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        idempotency_key: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["idempotency_key", b"idempotency_key", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetryTaskRequest: _TypeAlias = RetryTaskRequest  # noqa: Y015
+
+@_typing.final
+class CancelTaskRequest(_message.Message):
+    """Which task to cancel."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    FORCE_FIELD_NUMBER: _builtins.int
+    GRACE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The resource name, `tasks/{task_id}`. Required."""
+    force: _builtins.bool
+    """Whether to end the task when it does not stop by itself: its attempt is fenced, and it is CANCELED with
+    CANCEL_FORCED. A task that is tracked by hand is always ended.
+    """
+    @_builtins.property
+    def grace(self) -> _duration_pb2.Duration:
+        """How long the task may take to stop by itself before that; absent for the task manager's default, 10 s."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        force: _builtins.bool = ...,
+        grace: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["grace", b"grace"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["force", b"force", "grace", b"grace", "name", b"name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -281,6 +353,64 @@ class WatchTaskRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___WatchTaskRequest: _TypeAlias = WatchTaskRequest  # noqa: Y015
+
+@_typing.final
+class WatchSessionRequest(_message.Message):
+    """Which session to watch."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    CURSOR_FIELD_NUMBER: _builtins.int
+    AGENT_FIELD_NUMBER: _builtins.int
+    session_id: _builtins.str
+    """The session. Required."""
+    cursor: _builtins.str
+    """Where the last watch ended: the `cursor` of its last answer; empty for all events that are kept."""
+    agent: _builtins.str
+    """Only tasks of this agent; empty for any."""
+    def __init__(
+        self,
+        *,
+        session_id: _builtins.str = ...,
+        cursor: _builtins.str = ...,
+        agent: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "cursor", b"cursor", "session_id", b"session_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchSessionRequest: _TypeAlias = WatchSessionRequest  # noqa: Y015
+
+@_typing.final
+class WatchSessionResponse(_message.Message):
+    """One event of a task of the watched session."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_FIELD_NUMBER: _builtins.int
+    CURSOR_FIELD_NUMBER: _builtins.int
+    cursor: _builtins.str
+    """Resumes the watch after this event; opaque."""
+    @_builtins.property
+    def event(self) -> _task_pb2.TaskEvent:
+        """The event."""
+
+    def __init__(
+        self,
+        *,
+        event: _task_pb2.TaskEvent | None = ...,
+        cursor: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "event", b"event"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchSessionResponse: _TypeAlias = WatchSessionResponse  # noqa: Y015
 
 @_typing.final
 class WatchTaskResponse(_message.Message):

@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from outlast.v1 import task_pb2 as outlast_dot_v1_dot_task__pb2
 from outlast.v1 import task_service_pb2 as outlast_dot_v1_dot_task__service__pb2
 
@@ -53,6 +54,16 @@ class TaskServiceStub(object):
                 request_serializer=outlast_dot_v1_dot_task__service__pb2.ListTasksRequest.SerializeToString,
                 response_deserializer=outlast_dot_v1_dot_task__service__pb2.ListTasksResponse.FromString,
                 _registered_method=True)
+        self.DeleteTask = channel.unary_unary(
+                '/outlast.v1.TaskService/DeleteTask',
+                request_serializer=outlast_dot_v1_dot_task__service__pb2.DeleteTaskRequest.SerializeToString,
+                response_deserializer=google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+                _registered_method=True)
+        self.RetryTask = channel.unary_unary(
+                '/outlast.v1.TaskService/RetryTask',
+                request_serializer=outlast_dot_v1_dot_task__service__pb2.RetryTaskRequest.SerializeToString,
+                response_deserializer=outlast_dot_v1_dot_task__pb2.Task.FromString,
+                _registered_method=True)
         self.CancelTask = channel.unary_unary(
                 '/outlast.v1.TaskService/CancelTask',
                 request_serializer=outlast_dot_v1_dot_task__service__pb2.CancelTaskRequest.SerializeToString,
@@ -67,6 +78,11 @@ class TaskServiceStub(object):
                 '/outlast.v1.TaskService/WatchTask',
                 request_serializer=outlast_dot_v1_dot_task__service__pb2.WatchTaskRequest.SerializeToString,
                 response_deserializer=outlast_dot_v1_dot_task__service__pb2.WatchTaskResponse.FromString,
+                _registered_method=True)
+        self.WatchSession = channel.unary_stream(
+                '/outlast.v1.TaskService/WatchSession',
+                request_serializer=outlast_dot_v1_dot_task__service__pb2.WatchSessionRequest.SerializeToString,
+                response_deserializer=outlast_dot_v1_dot_task__service__pb2.WatchSessionResponse.FromString,
                 _registered_method=True)
 
 
@@ -98,6 +114,21 @@ class TaskServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DeleteTask(self, request, context):
+        """Delete a terminal task, its events and its result (AIP-135). One that is not terminal is FAILED_PRECONDITION.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RetryTask(self, request, context):
+        """Submit a new task with the arguments of a terminal one; its label `outlast.retry_of` names that one. A task whose
+        arguments are not on record is FAILED_PRECONDITION.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CancelTask(self, request, context):
         """Ask a task to stop. Best effort: the answer is the task as it stands after the request was recorded; a result
         that arrives before the cancel takes effect wins. Asking again is no error; a task in a terminal state is
@@ -121,6 +152,14 @@ class TaskServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchSession(self, request, context):
+        """Stream every event of all tasks of a session after a cursor, each once, in the order of their commits, for as long
+        as the caller listens.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_TaskServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -139,6 +178,16 @@ def add_TaskServiceServicer_to_server(servicer, server):
                     request_deserializer=outlast_dot_v1_dot_task__service__pb2.ListTasksRequest.FromString,
                     response_serializer=outlast_dot_v1_dot_task__service__pb2.ListTasksResponse.SerializeToString,
             ),
+            'DeleteTask': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteTask,
+                    request_deserializer=outlast_dot_v1_dot_task__service__pb2.DeleteTaskRequest.FromString,
+                    response_serializer=google_dot_protobuf_dot_empty__pb2.Empty.SerializeToString,
+            ),
+            'RetryTask': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetryTask,
+                    request_deserializer=outlast_dot_v1_dot_task__service__pb2.RetryTaskRequest.FromString,
+                    response_serializer=outlast_dot_v1_dot_task__pb2.Task.SerializeToString,
+            ),
             'CancelTask': grpc.unary_unary_rpc_method_handler(
                     servicer.CancelTask,
                     request_deserializer=outlast_dot_v1_dot_task__service__pb2.CancelTaskRequest.FromString,
@@ -153,6 +202,11 @@ def add_TaskServiceServicer_to_server(servicer, server):
                     servicer.WatchTask,
                     request_deserializer=outlast_dot_v1_dot_task__service__pb2.WatchTaskRequest.FromString,
                     response_serializer=outlast_dot_v1_dot_task__service__pb2.WatchTaskResponse.SerializeToString,
+            ),
+            'WatchSession': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchSession,
+                    request_deserializer=outlast_dot_v1_dot_task__service__pb2.WatchSessionRequest.FromString,
+                    response_serializer=outlast_dot_v1_dot_task__service__pb2.WatchSessionResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -250,6 +304,60 @@ class TaskService(object):
             _registered_method=True)
 
     @staticmethod
+    def DeleteTask(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/outlast.v1.TaskService/DeleteTask',
+            outlast_dot_v1_dot_task__service__pb2.DeleteTaskRequest.SerializeToString,
+            google_dot_protobuf_dot_empty__pb2.Empty.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetryTask(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/outlast.v1.TaskService/RetryTask',
+            outlast_dot_v1_dot_task__service__pb2.RetryTaskRequest.SerializeToString,
+            outlast_dot_v1_dot_task__pb2.Task.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def CancelTask(request,
             target,
             options=(),
@@ -320,6 +428,33 @@ class TaskService(object):
             '/outlast.v1.TaskService/WatchTask',
             outlast_dot_v1_dot_task__service__pb2.WatchTaskRequest.SerializeToString,
             outlast_dot_v1_dot_task__service__pb2.WatchTaskResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/outlast.v1.TaskService/WatchSession',
+            outlast_dot_v1_dot_task__service__pb2.WatchSessionRequest.SerializeToString,
+            outlast_dot_v1_dot_task__service__pb2.WatchSessionResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -4,6 +4,7 @@ isort:skip_file
 What people and programs ask of the task manager."""
 
 from collections import abc as _abc
+from google.protobuf import empty_pb2 as _empty_pb2
 from grpc import aio as _aio
 from outlast.v1 import task_pb2 as _task_pb2
 from outlast.v1 import task_service_pb2 as _task_service_pb2
@@ -28,6 +29,12 @@ class TaskServiceStub:
     """Look one task up (AIP-131)."""
     ListTasks: _aio.UnaryUnaryMultiCallable[_task_service_pb2.ListTasksRequest, _task_service_pb2.ListTasksResponse]
     """List tasks, the newest first (AIP-132, AIP-158)."""
+    DeleteTask: _aio.UnaryUnaryMultiCallable[_task_service_pb2.DeleteTaskRequest, _empty_pb2.Empty]
+    """Delete a terminal task, its events and its result (AIP-135). One that is not terminal is FAILED_PRECONDITION."""
+    RetryTask: _aio.UnaryUnaryMultiCallable[_task_service_pb2.RetryTaskRequest, _task_pb2.Task]
+    """Submit a new task with the arguments of a terminal one; its label `outlast.retry_of` names that one. A task whose
+    arguments are not on record is FAILED_PRECONDITION.
+    """
     CancelTask: _aio.UnaryUnaryMultiCallable[_task_service_pb2.CancelTaskRequest, _task_pb2.Task]
     """Ask a task to stop. Best effort: the answer is the task as it stands after the request was recorded; a result
     that arrives before the cancel takes effect wins. Asking again is no error; a task in a terminal state is
@@ -37,6 +44,10 @@ class TaskServiceStub:
     """Wait until a task is terminal, at most 60 s a call; then answer the task as it stands."""
     WatchTask: _aio.UnaryStreamMultiCallable[_task_service_pb2.WatchTaskRequest, _task_service_pb2.WatchTaskResponse]
     """Stream every event of a task after a generation, each once and in order, and end after the terminal one."""
+    WatchSession: _aio.UnaryStreamMultiCallable[_task_service_pb2.WatchSessionRequest, _task_service_pb2.WatchSessionResponse]
+    """Stream every event of all tasks of a session after a cursor, each once, in the order of their commits, for as long
+    as the caller listens.
+    """
 
 class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
     """Tasks, for people and programs. Errors carry google.rpc details: NOT_FOUND names the task
@@ -71,6 +82,24 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         """List tasks, the newest first (AIP-132, AIP-158)."""
 
     @_abc_1.abstractmethod
+    def DeleteTask(
+        self,
+        request: _task_service_pb2.DeleteTaskRequest,
+        context: _aio.ServicerContext[_task_service_pb2.DeleteTaskRequest, _abc.Awaitable[_empty_pb2.Empty]],
+    ) -> _abc.Awaitable[_empty_pb2.Empty]:
+        """Delete a terminal task, its events and its result (AIP-135). One that is not terminal is FAILED_PRECONDITION."""
+
+    @_abc_1.abstractmethod
+    def RetryTask(
+        self,
+        request: _task_service_pb2.RetryTaskRequest,
+        context: _aio.ServicerContext[_task_service_pb2.RetryTaskRequest, _abc.Awaitable[_task_pb2.Task]],
+    ) -> _abc.Awaitable[_task_pb2.Task]:
+        """Submit a new task with the arguments of a terminal one; its label `outlast.retry_of` names that one. A task whose
+        arguments are not on record is FAILED_PRECONDITION.
+        """
+
+    @_abc_1.abstractmethod
     def CancelTask(
         self,
         request: _task_service_pb2.CancelTaskRequest,
@@ -96,5 +125,15 @@ class TaskServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_task_service_pb2.WatchTaskRequest, _abc.AsyncIterator[_task_service_pb2.WatchTaskResponse]],
     ) -> _abc.AsyncIterator[_task_service_pb2.WatchTaskResponse]:
         """Stream every event of a task after a generation, each once and in order, and end after the terminal one."""
+
+    @_abc_1.abstractmethod
+    def WatchSession(
+        self,
+        request: _task_service_pb2.WatchSessionRequest,
+        context: _aio.ServicerContext[_task_service_pb2.WatchSessionRequest, _abc.AsyncIterator[_task_service_pb2.WatchSessionResponse]],
+    ) -> _abc.AsyncIterator[_task_service_pb2.WatchSessionResponse]:
+        """Stream every event of all tasks of a session after a cursor, each once, in the order of their commits, for as long
+        as the caller listens.
+        """
 
 def add_TaskServiceServicer_to_server(servicer: TaskServiceServicer, server: _aio.Server) -> None: ...

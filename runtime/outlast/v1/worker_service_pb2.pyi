@@ -30,6 +30,7 @@ class ConnectRequest(_message.Message):
 
     HELLO_FIELD_NUMBER: _builtins.int
     BATCH_FIELD_NUMBER: _builtins.int
+    HEARTBEAT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hello(self) -> Global___Hello:
         """First on a stream."""
@@ -38,17 +39,22 @@ class ConnectRequest(_message.Message):
     def batch(self) -> Global___OperationBatch:
         """Operations, in the order of their sequence."""
 
+    @_builtins.property
+    def heartbeat(self) -> Global___Heartbeat:
+        """A sign of life; answered by `lease`."""
+
     def __init__(
         self,
         *,
         hello: Global___Hello | None = ...,
         batch: Global___OperationBatch | None = ...,
+        heartbeat: Global___Heartbeat | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "hello", b"hello", "message", b"message"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "heartbeat", b"heartbeat", "hello", b"hello", "message", b"message"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "hello", b"hello", "message", b"message"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "heartbeat", b"heartbeat", "hello", b"hello", "message", b"message"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["hello", "batch"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["hello", "batch", "heartbeat"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -63,6 +69,7 @@ class ConnectResponse(_message.Message):
     WELCOME_FIELD_NUMBER: _builtins.int
     RESULTS_FIELD_NUMBER: _builtins.int
     COMMAND_FIELD_NUMBER: _builtins.int
+    LEASE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def welcome(self) -> Global___Welcome:
         """Answers `hello`."""
@@ -75,18 +82,23 @@ class ConnectResponse(_message.Message):
     def command(self) -> Global___Command:
         """Something for the worker to do."""
 
+    @_builtins.property
+    def lease(self) -> Global___Lease:
+        """Answers `heartbeat`."""
+
     def __init__(
         self,
         *,
         welcome: Global___Welcome | None = ...,
         results: Global___OperationResults | None = ...,
         command: Global___Command | None = ...,
+        lease: Global___Lease | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "message", b"message", "results", b"results", "welcome", b"welcome"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "lease", b"lease", "message", b"message", "results", b"results", "welcome", b"welcome"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "message", b"message", "results", b"results", "welcome", b"welcome"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["command", b"command", "lease", b"lease", "message", b"message", "results", b"results", "welcome", b"welcome"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["welcome", "results", "command"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["welcome", "results", "command", "lease"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -103,6 +115,8 @@ class Hello(_message.Message):
     TASK_TYPES_FIELD_NUMBER: _builtins.int
     SESSION_ID_FIELD_NUMBER: _builtins.int
     LOCK_PATH_FIELD_NUMBER: _builtins.int
+    MAX_TASKS_FIELD_NUMBER: _builtins.int
+    DRAINING_FIELD_NUMBER: _builtins.int
     worker_id: _builtins.str
     """The worker's id, its own and the same for as long as the process runs."""
     agent: _builtins.str
@@ -111,6 +125,10 @@ class Hello(_message.Message):
     """The session that it is bound to; empty when it runs any."""
     lock_path: _builtins.str
     """A file on this machine that the worker holds a lock on while it lives; empty where there is none."""
+    max_tasks: _builtins.int
+    """How many tasks it runs at a time before it is given no more; 0 for no bound."""
+    draining: _builtins.bool
+    """Whether it has been told to stop and takes no new work."""
     @_builtins.property
     def task_types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The task types that it can run when asked to."""
@@ -123,14 +141,74 @@ class Hello(_message.Message):
         task_types: _abc.Iterable[_builtins.str] | None = ...,
         session_id: _builtins.str = ...,
         lock_path: _builtins.str = ...,
+        max_tasks: _builtins.int = ...,
+        draining: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "lock_path", b"lock_path", "session_id", b"session_id", "task_types", b"task_types", "worker_id", b"worker_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "draining", b"draining", "lock_path", b"lock_path", "max_tasks", b"max_tasks", "session_id", b"session_id", "task_types", b"task_types", "worker_id", b"worker_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Hello: _TypeAlias = Hello  # noqa: Y015
+
+@_typing.final
+class Heartbeat(_message.Message):
+    """A worker's sign of life, a few in the time of one lease."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    DRAINING_FIELD_NUMBER: _builtins.int
+    LIVE_TASKS_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """The worker's own count of them."""
+    draining: _builtins.bool
+    """Whether it has been told to stop and takes no new work."""
+    live_tasks: _builtins.int
+    """How many tasks live in it."""
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        draining: _builtins.bool = ...,
+        live_tasks: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["draining", b"draining", "live_tasks", b"live_tasks", "number", b"number"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Heartbeat: _TypeAlias = Heartbeat  # noqa: Y015
+
+@_typing.final
+class Lease(_message.Message):
+    """The answer to a heartbeat: the lease is renewed, on disk."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEARTBEAT_FIELD_NUMBER: _builtins.int
+    TTL_FIELD_NUMBER: _builtins.int
+    heartbeat: _builtins.int
+    """The heartbeat that renewed it."""
+    @_builtins.property
+    def ttl(self) -> _duration_pb2.Duration:
+        """How long the lease holds, counted from when the heartbeat was sent."""
+
+    def __init__(
+        self,
+        *,
+        heartbeat: _builtins.int = ...,
+        ttl: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ttl", b"ttl"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["heartbeat", b"heartbeat", "ttl", b"ttl"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Lease: _TypeAlias = Lease  # noqa: Y015
 
 @_typing.final
 class Welcome(_message.Message):
@@ -142,12 +220,15 @@ class Welcome(_message.Message):
     WORKER_NUMBER_FIELD_NUMBER: _builtins.int
     APPLIED_SEQUENCE_FIELD_NUMBER: _builtins.int
     LEASE_TTL_FIELD_NUMBER: _builtins.int
+    LOST_SEQUENCE_FIELD_NUMBER: _builtins.int
     epoch: _builtins.int
     """The epoch of its lease."""
     worker_number: _builtins.int
     """Its number, 0 to 1023, for the ids of the tasks that it makes."""
     applied_sequence: _builtins.int
     """The highest sequence that was applied; nothing up to it needs sending again."""
+    lost_sequence: _builtins.int
+    """Operations up to this sequence were applied under a lease that is lost: their tasks are not the worker's any more."""
     @_builtins.property
     def lease_ttl(self) -> _duration_pb2.Duration:
         """How long the lease holds without a sign of life; absent where it never runs out."""
@@ -159,10 +240,11 @@ class Welcome(_message.Message):
         worker_number: _builtins.int = ...,
         applied_sequence: _builtins.int = ...,
         lease_ttl: _duration_pb2.Duration | None = ...,
+        lost_sequence: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["lease_ttl", b"lease_ttl"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied_sequence", b"applied_sequence", "epoch", b"epoch", "lease_ttl", b"lease_ttl", "worker_number", b"worker_number"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied_sequence", b"applied_sequence", "epoch", b"epoch", "lease_ttl", b"lease_ttl", "lost_sequence", b"lost_sequence", "worker_number", b"worker_number"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -205,10 +287,16 @@ class Operation(_message.Message):
     PROGRESS_FIELD_NUMBER: _builtins.int
     OUTPUT_FIELD_NUMBER: _builtins.int
     FINISH_FIELD_NUMBER: _builtins.int
+    SUBMIT_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """The worker's own count, 1, 2, 3 and so on; what makes a repeat do nothing."""
     task_id: _builtins.int
     """The task."""
+    attempt: _builtins.int
+    """The attempt that says so; an operation of an attempt that is not the task's newest is refused. 0 where none has
+    begun, or where the worker does not say.
+    """
     @_builtins.property
     def operation_time(self) -> _timestamp_pb2.Timestamp:
         """When the worker did it, by its clock."""
@@ -229,6 +317,10 @@ class Operation(_message.Message):
     def finish(self) -> Global___FinishOperation:
         """End the attempt."""
 
+    @_builtins.property
+    def submit(self) -> Global___SubmitOperation:
+        """Record a task that waits inside this worker; a start begins it later."""
+
     def __init__(
         self,
         *,
@@ -239,12 +331,14 @@ class Operation(_message.Message):
         progress: Global___ProgressOperation | None = ...,
         output: Global___OutputOperation | None = ...,
         finish: Global___FinishOperation | None = ...,
+        submit: Global___SubmitOperation | None = ...,
+        attempt: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["finish", b"finish", "operation", b"operation", "operation_time", b"operation_time", "output", b"output", "progress", b"progress", "start", b"start"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["finish", b"finish", "operation", b"operation", "operation_time", b"operation_time", "output", b"output", "progress", b"progress", "start", b"start", "submit", b"submit"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["finish", b"finish", "operation", b"operation", "operation_time", b"operation_time", "output", b"output", "progress", b"progress", "sequence", b"sequence", "start", b"start", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "finish", b"finish", "operation", b"operation", "operation_time", b"operation_time", "output", b"output", "progress", b"progress", "sequence", b"sequence", "start", b"start", "submit", b"submit", "task_id", b"task_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_operation: _TypeAlias = _typing.Literal["start", "progress", "output", "finish"]  # noqa: Y015
+    _WhichOneofReturnType_operation: _TypeAlias = _typing.Literal["start", "progress", "output", "finish", "submit"]  # noqa: Y015
     _WhichOneofArgType_operation: _TypeAlias = _typing.Literal["operation", b"operation"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_operation) -> _WhichOneofReturnType_operation | None: ...
 
@@ -285,6 +379,8 @@ class StartOperation(_message.Message):
     MAX_ATTEMPTS_FIELD_NUMBER: _builtins.int
     INPUT_FIELD_NUMBER: _builtins.int
     TIMEOUT_FIELD_NUMBER: _builtins.int
+    BACKOFF_FIELD_NUMBER: _builtins.int
+    MANUAL_FIELD_NUMBER: _builtins.int
     task_type: _builtins.str
     """The task type."""
     session_id: _builtins.str
@@ -297,6 +393,8 @@ class StartOperation(_message.Message):
     """How many attempts the task may have; 0 for one."""
     input: _builtins.str
     """The arguments as JSON text, where they are recorded."""
+    manual: _builtins.bool
+    """Whether the task is tracked by hand, with no code that a cancel could reach."""
     @_builtins.property
     def trace_context(self) -> _task_pb2.TraceContext:
         """The trace that its span belongs to."""
@@ -308,6 +406,10 @@ class StartOperation(_message.Message):
     @_builtins.property
     def timeout(self) -> _duration_pb2.Duration:
         """How long the attempt may take; absent for no bound."""
+
+    @_builtins.property
+    def backoff(self) -> _duration_pb2.Duration:
+        """The wait before the second attempt; it doubles with each further one. Absent for the default."""
 
     def __init__(
         self,
@@ -321,14 +423,44 @@ class StartOperation(_message.Message):
         max_attempts: _builtins.int = ...,
         input: _builtins.str = ...,
         timeout: _duration_pb2.Duration | None = ...,
+        backoff: _duration_pb2.Duration | None = ...,
+        manual: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["timeout", b"timeout", "trace_context", b"trace_context"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["backoff", b"backoff", "timeout", b"timeout", "trace_context", b"trace_context"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["input", b"input", "labels", b"labels", "max_attempts", b"max_attempts", "metadata", b"metadata", "request_id", b"request_id", "session_id", b"session_id", "task_type", b"task_type", "timeout", b"timeout", "trace_context", b"trace_context"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backoff", b"backoff", "input", b"input", "labels", b"labels", "manual", b"manual", "max_attempts", b"max_attempts", "metadata", b"metadata", "request_id", b"request_id", "session_id", b"session_id", "task_type", b"task_type", "timeout", b"timeout", "trace_context", b"trace_context"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StartOperation: _TypeAlias = StartOperation  # noqa: Y015
+
+@_typing.final
+class SubmitOperation(_message.Message):
+    """A task that its worker has no room for yet."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_FIELD_NUMBER: _builtins.int
+    STATE_REASON_FIELD_NUMBER: _builtins.int
+    state_reason: _builtins.str
+    """Why it waits, in UPPER_SNAKE_CASE."""
+    @_builtins.property
+    def start(self) -> Global___StartOperation:
+        """What will be started."""
+
+    def __init__(
+        self,
+        *,
+        start: Global___StartOperation | None = ...,
+        state_reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["start", b"start"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["start", b"start", "state_reason", b"state_reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SubmitOperation: _TypeAlias = SubmitOperation  # noqa: Y015
 
 @_typing.final
 class ProgressOperation(_message.Message):
@@ -475,7 +607,7 @@ class Command(_message.Message):
     DRAIN_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def cancel(self) -> Global___CancelCommand:
-        """Stop a task."""
+        """Stop a task, or let go of one that was ended."""
 
     @_builtins.property
     def run(self) -> Global___RunCommand:
@@ -510,19 +642,23 @@ class CancelCommand(_message.Message):
 
     TASK_ID_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    ENDED_FIELD_NUMBER: _builtins.int
     task_id: _builtins.int
     """The task."""
     reason: _builtins.str
     """Why, in UPPER_SNAKE_CASE, such as CANCEL_REQUESTED."""
+    ended: _builtins.bool
+    """Whether the task is terminal already: nothing that the worker says of it counts any more."""
     def __init__(
         self,
         *,
         task_id: _builtins.int = ...,
         reason: _builtins.str = ...,
+        ended: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "task_id", b"task_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ended", b"ended", "reason", b"reason", "task_id", b"task_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -530,14 +666,14 @@ Global___CancelCommand: _TypeAlias = CancelCommand  # noqa: Y015
 
 @_typing.final
 class RunCommand(_message.Message):
-    """Asks the worker to begin an attempt of a task that was submitted."""
+    """Gives the worker an attempt of a task that was submitted. It is recorded as begun: the worker sends no start."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     TASK_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def task(self) -> _task_pb2.Task:
-        """The task, with its input."""
+        """The task, WORKING, with its attempt, its epoch and its input."""
 
     def __init__(
         self,

@@ -18,6 +18,7 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, PreconditionFail
 from google.rpc.status_pb2 import Status
 
 from outlast.core.errors import (
+    BacklogFull,
     ErrorCode,
     IdempotencyConflict,
     IllegalTransition,
@@ -40,7 +41,7 @@ DOMAIN = "outlast.dev"
 DETAILS_KEY = "grpc-status-details-bin"
 #: Characters of a message: with its details it has to fit the 8 KiB of HTTP/2 trailers that every client takes.
 MAX_MESSAGE = 512
-#: When a client may come again after UNAVAILABLE.
+#: When a client may come again after UNAVAILABLE or RESOURCE_EXHAUSTED.
 RETRY_SECONDS = 1
 
 
@@ -81,6 +82,7 @@ TABLE: Mapping[type[OutlastError], Row] = {
     IllegalTransition: Row(code_pb2.FAILED_PRECONDITION, ("name", "state"), _precondition),
     IdempotencyConflict: Row(code_pb2.FAILED_PRECONDITION, ("name", "state"), _precondition),
     LeaseLost: Row(code_pb2.ABORTED, ("name",)),
+    BacklogFull: Row(code_pb2.RESOURCE_EXHAUSTED, (), _retry),
     StoreRefused: Row(code_pb2.INVALID_ARGUMENT),
     StoreUnavailable: Row(code_pb2.UNAVAILABLE, (), _retry),
     TaskManagerUnavailable: Row(code_pb2.UNAVAILABLE, (), _retry),
@@ -94,6 +96,7 @@ _CLASSES: Mapping[str, type[OutlastError]] = {
     ErrorCode.INVALID_ARGUMENT: InvalidField,
     ErrorCode.FAILED_PRECONDITION: IllegalTransition,
     ErrorCode.LEASE_LOST: LeaseLost,
+    ErrorCode.RESOURCE_EXHAUSTED: BacklogFull,
     ErrorCode.STORE_REFUSED: StoreRefused,
     ErrorCode.UNAVAILABLE: TaskManagerUnavailable,
     ErrorCode.START_REFUSED: StartRefused,
@@ -158,13 +161,26 @@ class RpcFailure(Protocol):
 
 def from_rpc_error(failure: RpcFailure) -> OutlastError:
     """Return the error that a failed gRPC call stands for."""
+    return from_status(_status_of(failure))
+
+
+def retry_seconds(failure: RpcFailure) -> float | None:
+    """Return after how many seconds a failed gRPC call may be tried again, where it says so; None where it does not."""
+    for detail in _status_of(failure).details:
+        info = RetryInfo()
+        if detail.Is(RetryInfo.DESCRIPTOR) and detail.Unpack(info):
+            return float(info.retry_delay.seconds + info.retry_delay.nanos / 1e9)
+    return None
+
+
+def _status_of(failure: RpcFailure) -> Status:
     for key, value in failure.trailing_metadata() or ():
         if key == DETAILS_KEY:
             try:
-                return from_status(Status.FromString(value))
+                return Status.FromString(value)
             except DecodeError:
                 break
-    return from_status(Status(code=failure.code().value[0], message=failure.details() or ""))
+    return Status(code=failure.code().value[0], message=failure.details() or "")
 
 
 def task_error_to_status(error: TaskError | None) -> Status | None:

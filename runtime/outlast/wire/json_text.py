@@ -29,6 +29,11 @@ def event_text(event: task_pb2.TaskEvent) -> str:
     return _text(event, _EVENT_FIELDS)
 
 
+def session_event_text(event: task_pb2.TaskEvent, cursor: str) -> str:
+    """Return an event as JSON text, with the ``cursor`` that goes on behind it among the events of its session."""
+    return f'{event_text(event)[:-1]}, "cursor": {json.dumps(cursor)}}}'
+
+
 def page_text(page: task_service_pb2.ListTasksResponse) -> str:
     """Return a page of tasks as JSON text; ``tasks`` is there even when it is empty."""
     tasks = ", ".join(task_text(task) for task in page.tasks)

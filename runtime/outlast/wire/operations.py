@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from outlast.core.errors import InvalidField, OutlastError
-from outlast.core.operation import Action, Finish, Operation, Output, Report, Start
+from outlast.core.operation import Action, Finish, Operation, Output, Report, Start, Submit
 from outlast.v1 import worker_service_pb2 as pb
 from outlast.wire.errors import from_status, task_error_from_status, task_error_to_status, to_status
 from outlast.wire.tasks import (
@@ -24,12 +24,17 @@ from outlast.wire.times import duration_from_proto, duration_to_proto, time_from
 def operation_to_proto(operation: Operation) -> pb.Operation:
     """Return an operation's message."""
     proto = pb.Operation(
-        sequence=operation.sequence, task_id=operation.task_id, operation_time=time_to_proto(operation.at)
+        sequence=operation.sequence,
+        task_id=operation.task_id,
+        operation_time=time_to_proto(operation.at),
+        attempt=operation.attempt,
     )
     action = operation.action
     match action:
         case Start():
             proto.start.CopyFrom(_start_to_proto(action))
+        case Submit(start=start, state_reason=reason):
+            proto.submit.CopyFrom(pb.SubmitOperation(start=_start_to_proto(start), state_reason=reason))
         case Report(progress=progress):
             proto.progress.CopyFrom(pb.ProgressOperation(progress=progress_to_proto(progress)))
         case Output(chunks=chunks):
@@ -61,6 +66,7 @@ def operation_from_proto(proto: pb.Operation) -> Operation:
         task_id=proto.task_id,
         at=time_from_proto(proto.operation_time, "operation_time"),
         action=_action_from_proto(proto),
+        attempt=proto.attempt,
     )
 
 
@@ -85,6 +91,8 @@ def _start_to_proto(start: Start) -> pb.StartOperation:
         max_attempts=start.max_attempts,
         input=json_to_text(start.input),
         timeout=duration_to_proto(start.timeout),
+        backoff=duration_to_proto(start.backoff),
+        manual=start.manual,
     )
 
 
@@ -99,6 +107,8 @@ def _start_from_proto(proto: pb.StartOperation) -> Start:
         labels=dict(proto.labels),
         max_attempts=proto.max_attempts or 1,
         timeout=duration_from_proto(proto.timeout, "start.timeout") if proto.HasField("timeout") else None,
+        backoff=duration_from_proto(proto.backoff, "start.backoff") if proto.HasField("backoff") else None,
+        manual=proto.manual,
     )
 
 
@@ -106,6 +116,8 @@ def _action_from_proto(proto: pb.Operation) -> Action:
     match proto.WhichOneof("operation"):
         case "start":
             return _start_from_proto(proto.start)
+        case "submit":
+            return Submit(_start_from_proto(proto.submit.start), proto.submit.state_reason)
         case "progress":
             return Report(progress_from_proto(proto.progress.progress, "progress"))
         case "output":

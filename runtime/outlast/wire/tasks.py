@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from outlast.core.errors import InvalidField
@@ -51,11 +52,15 @@ def task_to_proto(task: Task, view: task_pb2.TaskView.ValueType = FULL) -> task_
         expire_time=time_to_proto(task.expires_at),
         cancel_request_time=time_to_proto(task.cancel_requested_at),
         timeout=duration_to_proto(task.timeout),
+        backoff=duration_to_proto(task.backoff),
+        queue_timeout=duration_to_proto(task.queue_timeout),
+        next_attempt_time=time_to_proto(task.next_attempt_at),
+        manual=task.manual,
     )
 
 
 def task_from_proto(proto: task_pb2.Task) -> Task:
-    """Return the task that a message describes; who created it does not travel.
+    """Return the task that a message describes; who created it, and until when it may wait, does not travel.
 
     Raises:
         InvalidField: the message describes no task that a store could hold.
@@ -64,6 +69,10 @@ def task_from_proto(proto: task_pb2.Task) -> Task:
     def time(field: str) -> datetime | None:
         value: Timestamp = getattr(proto, field)
         return time_from_proto(value, field) if proto.HasField(field) else None  # type: ignore[arg-type]
+
+    def duration(field: str) -> timedelta | None:
+        value: Duration = getattr(proto, field)
+        return duration_from_proto(value, field) if proto.HasField(field) else None  # type: ignore[arg-type]
 
     return Task(
         task_id=proto.task_id,
@@ -86,7 +95,11 @@ def task_from_proto(proto: task_pb2.Task) -> Task:
         labels=dict(proto.labels),
         trace_context=trace_from_proto(proto.trace_context),
         idempotency_key=proto.idempotency_key,
-        timeout=duration_from_proto(proto.timeout, "timeout") if proto.HasField("timeout") else None,
+        timeout=duration("timeout"),
+        backoff=duration("backoff"),
+        queue_timeout=duration("queue_timeout"),
+        manual=proto.manual,
+        next_attempt_at=time("next_attempt_time"),
         created_at=time("create_time"),
         started_at=time("start_time"),
         updated_at=time("update_time"),

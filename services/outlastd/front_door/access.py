@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 from dataclasses import dataclass
 
@@ -22,6 +23,12 @@ class Scope:
     def covers(self, task: task_pb2.Task) -> bool:
         """Tell whether ``task`` is one of them."""
         return task.agent == self.agent and self.session_id in (None, task.session_id)
+
+    def key(self, key: str) -> str:
+        """Return an idempotency key as the task manager, which knows no sessions, is to have it: each has its own."""
+        if self.session_id is None or not key:
+            return key
+        return f"{hashlib.sha256(self.session_id.encode('utf-8', 'replace')).hexdigest()[:32]}:{key}"
 
 
 class Access:

@@ -69,7 +69,7 @@ class Answers:
 
     def failure(self, failure: Failure, seconds: float, invocation: Invocation) -> Response:
         """Return the answer to a call that failed after so many seconds."""
-        if failure.http is not None:
+        if failure.http is not None and not (failure.http.invites_repeat and invocation.task_ids):
             return self._http_failure(failure.http, seconds, invocation)
         message = f"Invocation failed ({seconds:.3f}s)"
         lines.write("ERROR", message, invocation=invocation, error=failure.error, error_told=failure.fields)

@@ -14,7 +14,7 @@ from outlast.context import Invocation, current_invocation
 from outlast.core.errors import InvalidField
 from outlast.core.validation import MAX_ID, check_text
 from outlast.telemetry import lines
-from outlast.telemetry.tracing import InvocationSpan, invocation_span
+from outlast.telemetry.invocation_span import InvocationSpan, invocation_span
 from outlastd.front_door.request import Refusal, Request
 
 

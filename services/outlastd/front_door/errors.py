@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
@@ -9,7 +10,7 @@ import grpc
 import grpc.aio
 
 from outlast.core.errors import OutlastError
-from outlast.wire.errors import TABLE, from_rpc_error
+from outlast.wire.errors import TABLE, from_rpc_error, retry_seconds
 from outlastd.front_door.request import Refusal
 
 #: The HTTP status of each gRPC status that means something to a caller; any other is 500.
@@ -41,7 +42,13 @@ def refusal_of(failure: grpc.aio.AioRpcError) -> Refusal:
     status = HTTP_STATUS.get(failure.code(), 500)
     error = from_rpc_error(failure)
     fields = {name: getattr(error, name) for name in TABLE[type(error)].fields if getattr(error, name)}
-    return Refusal(status, error.message, code=_reason(failure, error), **fields)
+    return Refusal(status, error.message, headers=_come_again(failure), code=_reason(failure, error), **fields)
+
+
+def _come_again(failure: grpc.aio.AioRpcError) -> dict[str, str]:
+    """Return the header that says when to come again, where the task manager does."""
+    seconds = retry_seconds(failure)
+    return {} if seconds is None else {"Retry-After": str(max(math.ceil(seconds), 1))}
 
 
 def _reason(failure: grpc.aio.AioRpcError, error: OutlastError) -> str:

@@ -6,18 +6,22 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from outlast.core.errors import BacklogFull
 from outlast.telemetry.log import error_fields
-from outlastd.front_door.response import Response, json_response, json_text_response
+from outlastd.front_door.request import Refusal
+from outlastd.front_door.response import Response, json_response, json_text_response, refusal_response
 
 
 @dataclass(frozen=True, slots=True)
 class HTTPFailure:
-    """Starlette's HTTPException: an answer that the handler chose."""
+    """An exception that has an answer: Starlette's HTTPException, which the handler chose, and our BacklogFull."""
 
     status: int
     #: Its detail, as text for the log.
     detail: str
     response: Response
+    #: Whether clients send the request again by themselves: wrong once it has started something.
+    invites_repeat: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +33,7 @@ class Failure:
     message: str
     #: What the log and the span are told.
     fields: dict[str, Any]
-    #: None for any other exception.
+    #: What it has to answer; None for any other exception.
     http: HTTPFailure | None
 
     @classmethod
@@ -45,6 +49,9 @@ def message_of(error: BaseException) -> str:
 
 
 def _http_failure(error: BaseException) -> HTTPFailure | None:
+    if isinstance(error, BacklogFull):
+        refusal = Refusal(429, error.message, code=str(error.code))
+        return HTTPFailure(refusal.status, error.message, refusal_response(refusal), invites_repeat=True)
     # Known by its name: Starlette is nothing that outlast depends on.
     if any(cls.__module__ == "starlette.exceptions" for cls in type(error).__mro__):
         status, detail = getattr(error, "status_code", None), getattr(error, "detail", None)

@@ -45,7 +45,7 @@ class Guard:
         if request.method != "OPTIONS" or "Access-Control-Request-Method" not in request.headers:
             return None
         headers = {
-            "Access-Control-Allow-Methods": "GET, POST",
+            "Access-Control-Allow-Methods": "GET, POST, DELETE",
             "Access-Control-Allow-Headers": request.headers.get("Access-Control-Request-Headers", "*"),
             "Access-Control-Max-Age": "600",
         }
@@ -56,7 +56,7 @@ class Guard:
         origin = request.headers.get("Origin")
         if origin is not None:
             response.headers["Access-Control-Allow-Origin"] = origin
-            response.headers["Access-Control-Expose-Headers"] = TASK_IDS
+            response.headers["Access-Control-Expose-Headers"] = f"{TASK_IDS}, Retry-After"
             response.headers["Vary"] = "Origin"
 
 

@@ -13,8 +13,8 @@ from outlast.tasks.call_pool import CallPoolFull
 from outlast.tasks.entrypoints import Entrypoints
 from outlast.tasks.handler import Entrypoint
 from outlast.telemetry import lines, records
+from outlast.telemetry.invocation_span import InvocationSpan
 from outlast.telemetry.log import summary_of
-from outlast.telemetry.tracing import InvocationSpan
 from outlastd.front_door.agent import Agent
 from outlastd.front_door.answers import HEARD_WAIT, Answers, Ended, name_of
 from outlastd.front_door.asgi_call import AsgiCalls

@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-import grpc.aio
-
 from outlast.core.errors import StartRefused
 from outlast.ping import PingBoard
 from outlast.tasks.call_pool import CallPool
@@ -32,7 +30,7 @@ from outlastd.front_door.ping import Ping
 from outlastd.front_door.rendering import ResponseRenderer
 from outlastd.front_door.router import Router
 from outlastd.front_door.rules import InvocationRules
-from outlastd.front_door.task_client import TaskClient
+from outlastd.front_door.task_client import Channels, TaskClient
 from outlastd.front_door.tasks import Tasks
 from outlastd.front_door.websockets import WebSockets
 
@@ -73,7 +71,7 @@ class FrontDoor:
         ping: PingBoard,
         runtime: Runtime,
         durability: Durability,
-        channel: grpc.aio.Channel | None,
+        channels: Channels | None,
         options: FrontDoorOptions,
         *,
         channel_token: str = "",
@@ -83,9 +81,9 @@ class FrontDoor:
         router = Router()
         router.add("POST", "/invocations", self._invocations.invoke)
         Ping(ping).route(router)
-        if channel is not None:  # None where nothing is recorded
+        if channels is not None:  # None where nothing is recorded
             access = Access(options.agent_name, options.token)
-            Tasks(TaskClient(channel, channel_token), access, keepalive=options.rules.keepalive).route(router)
+            Tasks(TaskClient(channels, channel_token), access, keepalive=options.rules.keepalive).route(router)
         self._websockets = WebSockets(agent, runtime.agent_loop, runtime.ledger, durability, options.rules)
         #: Answers requests, whichever server they come through.
         self.door = Door(Guard(options.allowed_origins, options.allowed_hosts), router, self._websockets)

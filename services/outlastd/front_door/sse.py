@@ -13,3 +13,8 @@ def sse_event(data: str, event_id: str = "") -> bytes:
     one_line = data.replace("\r", " ").replace("\n", " ").encode("utf-8", "backslashreplace")
     start = f"id: {event_id}\n".encode() if event_id else b""
     return b"%bdata: %b\n\n" % (start, one_line)
+
+
+def sse_comment(text: str) -> bytes:
+    """Return a comment, which every client skips."""
+    return b": %b\n\n" % " ".join(text.split()).encode("utf-8", "backslashreplace")

@@ -15,7 +15,7 @@ from outlast.context import Invocation
 from outlast.tasks.entrypoints import Watermarked
 from outlast.tasks.loops import LoopThread, Mailbox
 from outlast.telemetry import lines
-from outlast.telemetry.tracing import InvocationSpan
+from outlast.telemetry.invocation_span import InvocationSpan
 from outlastd.front_door.agent import Agent
 from outlastd.front_door.asgi_types import Receive, Scope, Send
 from outlastd.front_door.call_context import begin_invocation, handler_context

@@ -12,11 +12,11 @@ from outlast.settings import DEFAULT_PORT, Settings, load_settings
 from outlast.tasks.call_pool import CallPool
 from outlast.tasks.tracked import TrackedTask
 from outlast.tasks.watchdog import Watchdog
-from outlast.telemetry import lines, tracing
+from outlast.telemetry import lines, task_trace
 from outlast.telemetry.log import get_logger
 from outlastd.front_door.rules import InvocationRules
 from outlastd.front_door.server import FrontDoor, FrontDoorOptions, Runtime
-from outlastd.launch.drain import drain
+from outlastd.launch.drain import begin_to_drain, drain
 from outlastd.launch.lifespan import Lifespan, LifespanOnAgentLoop
 from outlastd.launch.loop import run_services
 from outlastd.launch.manager import set_up_telemetry
@@ -62,10 +62,14 @@ class RunningAgent:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + grace
         get_logger().info("agent is stopping", seconds=grace)
-        await stop.unless_at_once(self.front_door.stop(grace))
-        await drain(self._app.runtime.ledger, max(deadline - loop.time(), 0.0), stop)
+        ledger = self._app.runtime.ledger
+        await begin_to_drain(ledger, self.connection.stream, grace, stop)
+        await stop.unless_at_once(self.front_door.stop(max(deadline - loop.time(), 0.0)))
+        await drain(ledger, max(deadline - loop.time(), 0.0), stop)
         # What tasks use is closed once they have ended.
         await stop.unless_at_once(lifespan.stop(max(deadline - loop.time(), FLUSH_TIMEOUT)))
+        # The task manager may be away for a moment too: it gets what is left of the grace to come back.
+        await stop.unless_at_once(self.connection.stream.settled(), max(deadline - loop.time(), 0.0))
         await self.connection.stream.close(FLUSH_TIMEOUT)
 
 
@@ -91,8 +95,8 @@ async def _serve(app: App, settings: Settings) -> int:
         lifespan = LifespanOnAgentLoop(app)
         state = await lifespan.start()
         await agent.front_door.put_behind(app.wrap_asgi)
+        stop.install()  # before anybody is told that the agent is ready, and may want to stop it
         await _listen(agent, settings, state)
-        stop.install()
         await agent.stop(await stop.wait(), stop, lifespan)
     return stop.number
 
@@ -119,7 +123,7 @@ def _set_up_runtime(app: App, settings: Settings) -> None:
     runtime = app.runtime
     runtime.max_result_bytes = settings.max_result_bytes
     runtime.threads.limit = settings.max_task_threads
-    runtime.trace = tracing
+    runtime.trace = task_trace
     runtime.on_function_end = _function_ended
 
 
@@ -152,7 +156,7 @@ def _make_front_door(app: App, settings: Settings, connection: Connection, pool:
         app.status,
         Runtime(app.runtime.ledger, app.runtime.agent_loop, pool),
         connection.stream,
-        connection.channel,
+        connection.replicas,
         options,
         channel_token=options.token if settings.task_manager is not None else "",
     )

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from pathlib import Path
 
+from outlast.core.policy import Policy
 from outlast.settings import DEFAULT_TASK_MANAGER_LISTEN, Settings
 from outlast.telemetry import records, tracing
 from outlast.telemetry.libraries import quiet_libraries
 from outlast.telemetry.log import configure, get_logger
 from outlastd.launch.loop import run_services
 from outlastd.launch.stop_signal import StopSignal
-from outlastd.stores.sqlite import SQLiteTaskStore
+from outlastd.stores.opening import open_store
 from outlastd.task_manager.auth import Access
+from outlastd.task_manager.outbox import SpanOutbox
 from outlastd.task_manager.server import Bound, ServerSettings, TaskManagerServer
 
 #: Seconds that calls under way get when the task manager stops.
 STOP_GRACE = 2.0
 #: Seconds that log handlers of the program's own get for the last lines.
 LOG_GRACE = 0.5
-#: Seconds that the last spans get.
-SPANS_GRACE = 0.8
+#: Seconds that the last spans get in all (`docker stop` kills 10 s after its signal; an agent's grace takes 8), and
+#: those of the outbox of it: what is late waits there for whoever serves next.
+SPANS_GRACE, OUTBOX_GRACE = 0.6, 0.4
 
 
 def run_task_manager(settings: Settings) -> None:
@@ -38,7 +42,7 @@ async def _serve(settings: Settings) -> None:
         set_up_telemetry(settings, stack)
         bound = await start_task_manager(settings, stack)
         stop.install()
-        get_logger().info("task manager is ready", address=bound.public, store=settings.store)
+        get_logger().info("task manager is ready", address=bound.public, store=settings.shown_store)
         await stop.wait()
         get_logger().info("task manager is stopping")
 
@@ -53,14 +57,19 @@ def set_up_telemetry(settings: Settings, stack: AsyncExitStack) -> None:
 
 
 async def start_task_manager(
-    settings: Settings, stack: AsyncExitStack, *, socket: Path | None = None, agent: str = ""
+    settings: Settings, stack: AsyncExitStack, *, socket: Path | None = None, agent: str = "", worker_id: str = ""
 ) -> Bound:
-    """Open the store and serve; ``stack`` undoes it when it is left.
+    """Open the store and serve; ``stack`` undoes it when it is left. Tracing is set up before, or stays off.
 
-    With ``socket`` the WorkerService is served there only; ``agent`` is the one agent of an embedded task manager.
+    With ``socket`` the WorkerService is served there only. ``agent`` is the one agent of an embedded task manager, and
+    ``worker_id`` the worker of this process, whose lease it never takes.
     """
-    store = await SQLiteTaskStore.open(settings.store_path)
+    policy = policy_of(settings)
+    store = await open_store(settings.store, settings.store_path, policy)
     stack.push_async_callback(store.close)
+    outbox = SpanOutbox(store) if policy.spans else None
+    if outbox is not None:
+        stack.push_async_callback(_export_last_spans, outbox)
     server = TaskManagerServer(
         store,
         ServerSettings(
@@ -68,6 +77,7 @@ async def start_task_manager(
             search=settings.task_manager_listen is None and agent != "",
             socket_path=socket,
             agent=agent,
+            own_worker=worker_id,
             access=Access(
                 token=settings.token or "",
                 worker_token=settings.worker_token or "",
@@ -76,7 +86,28 @@ async def start_task_manager(
                 tls_key=str(settings.tls_key or ""),
             ),
         ),
+        outbox=outbox,
     )
     bound = await server.start()
     stack.push_async_callback(server.stop, STOP_GRACE)
     return bound
+
+
+async def _export_last_spans(outbox: SpanOutbox) -> None:
+    """Export what has ended, then all other spans in the time that is left; switching tracing off again is nothing."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + SPANS_GRACE
+    await outbox.flush(OUTBOX_GRACE)
+    await asyncio.to_thread(tracing.shutdown, max(deadline - loop.time(), 0.0))
+
+
+def policy_of(settings: Settings) -> Policy:
+    """Return the rules that the settings make; spans are kept for export only where something exports them."""
+    return Policy(
+        lease_ttl=timedelta(seconds=settings.lease_ttl),
+        retention=timedelta(seconds=settings.retention) if settings.retention else None,
+        cancel_grace=timedelta(seconds=settings.cancel_grace),
+        queue_timeout=timedelta(seconds=settings.queue_timeout) if settings.queue_timeout else None,
+        max_backlog=settings.max_backlog,
+        spans=tracing.active() is not None,
+    )

@@ -18,17 +18,16 @@ MAX_SOCKET_PATH = 103
 class Places:
     """The files of one process with an embedded task manager."""
 
-    #: The SQLite file.
-    store: Path
     #: The Unix socket that its worker reaches the task manager by.
     socket: Path
-    #: The file that it holds a lock on while it lives.
-    lock: Path
+    #: The file that it holds a lock on while it lives; None where the store is not on this machine: whoever else reads
+    #: its name there would look for the file on another one.
+    lock: Path | None
 
     def clear(self) -> None:
         """Remove the socket; the store stays, and the lock file goes when the lock does."""
         self.socket.unlink(missing_ok=True)
-        if self.socket.parent != self.lock.parent:
+        if self.lock is None or self.socket.parent != self.lock.parent:
             self.socket.parent.rmdir()
 
 
@@ -49,13 +48,19 @@ def make_folder(folder: Path, store: Path) -> None:
         ) from error
 
 
-def make_places(store: Path, worker_id: str) -> Places:
-    """Make the folders for a store and a worker. Raises StartRefused when they cannot be had."""
+def make_places(store: Path | None, worker_id: str) -> Places:
+    """Make the folders for a worker, and for a store that is a file. Raises StartRefused when they cannot be had."""
+    if store is None:
+        return Places(socket=_private_socket(), lock=None)
     run = store.parent / "run"
     make_folder(store.parent, store)
     make_folder(run, store)
     socket = run / f"{worker_id}.sock"
     if len(os.fsencode(socket)) > MAX_SOCKET_PATH:
-        # Only this user may enter a folder that mkdtemp makes.
-        socket = Path(tempfile.mkdtemp(prefix="outlast-")) / "worker.sock"
-    return Places(store=store, socket=socket, lock=run / f"{worker_id}.lock")
+        socket = _private_socket()
+    return Places(socket=socket, lock=run / f"{worker_id}.lock")
+
+
+def _private_socket() -> Path:
+    """Return the path of a socket in a folder of its own, which only this user may enter."""
+    return Path(tempfile.mkdtemp(prefix="outlast-")) / "worker.sock"

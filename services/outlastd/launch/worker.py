@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import uuid
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import grpc.aio
-
 from outlast.settings import DEFAULT_TASK_MANAGER_LISTEN, Settings
-from outlast.tasks.channel import open_channel
+from outlast.tasks.channel import Replicas
+from outlast.tasks.deadlines import Deadlines
+from outlast.tasks.following import Follower
 from outlast.tasks.stream import WorkerIdentity, WorkerStream
 from outlast.tasks.submitted import run_submitted
 from outlast.telemetry.log import get_logger
@@ -31,10 +32,22 @@ CONNECT_TIMEOUT = 5.0
 class Connection:
     """The way to the task manager."""
 
-    channel: grpc.aio.Channel
+    replicas: Replicas
     stream: WorkerStream
     #: What the line of the start says of it.
     shown: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Manager:
+    """A task manager: where it is, and what a worker and a caller show there."""
+
+    replicas: Replicas
+    address: str
+    shown: dict[str, Any]
+    worker_token: str = ""
+    token: str = ""
+    lock_path: str = ""
 
 
 async def connect_worker(app: App, settings: Settings, stack: AsyncExitStack) -> Connection:
@@ -43,32 +56,59 @@ async def connect_worker(app: App, settings: Settings, stack: AsyncExitStack) ->
     Comes back when tasks can be recorded, or after ``CONNECT_TIMEOUT`` when the other one is out of reach: it may come
     yet. ``stack`` undoes everything when it is left.
     """
-    worker_id, lock_path = uuid.uuid4().hex[:16], ""
-    tls_root = None
-    if settings.task_manager is not None:
-        address, token, tls_root = settings.task_manager, settings.worker_token or "", settings.tls_ca
-        shown: dict[str, Any] = {"taskManager": address}
+    worker_id = uuid.uuid4().hex[:16]
+    if settings.task_manager is None:
+        manager = await _embedded(settings, worker_id, stack)
     else:
-        places = make_places(settings.store_path, worker_id)
-        lock = await asyncio.to_thread(WorkerLock.acquire, places.lock)
-        stack.callback(places.clear)
-        stack.callback(lock.release)
-        bound = await start_task_manager(settings, stack, socket=places.socket, agent=settings.agent)
-        address, token, lock_path = bound.private, "", str(places.lock)
-        shown = {"taskManager": bound.public, "store": settings.store}
-        if settings.task_manager_listen is None and bound.public != DEFAULT_TASK_MANAGER_LISTEN:
-            get_logger().warning("port is taken", wanted=DEFAULT_TASK_MANAGER_LISTEN, taken_instead=bound.public)
-    channel = open_channel(address, tls_root=tls_root)
-    stack.push_async_callback(channel.close)
+        addresses = settings.task_manager.split(",")
+        random.shuffle(addresses)  # many agents are told the same ones, and should not all go to the first
+        manager = _Manager(
+            Replicas(addresses, tls_root=settings.tls_ca),
+            settings.task_manager,
+            {"taskManager": settings.task_manager},
+            worker_token=settings.worker_token or "",
+            token=settings.token or "",
+        )
+    stack.push_async_callback(manager.replicas.close)
+    ledger = app.runtime.ledger
     stream = WorkerStream(
-        app.runtime.ledger,
-        channel,
-        WorkerIdentity(worker_id, settings.agent, sorted(app.async_task.functions), lock_path),
-        address=address,
-        token=token,
+        ledger,
+        manager.replicas,
+        WorkerIdentity(
+            worker_id,
+            settings.agent,
+            sorted(app.async_task.functions),
+            manager.lock_path,
+            session_id=settings.session,
+            max_tasks=settings.max_tasks,
+        ),
+        address=manager.address,
+        token=manager.worker_token,
         run=partial(run_submitted, app.runtime, app.async_task.functions),
     )
+    follower = Follower(manager.replicas, manager.token, ledger.knows)
+    stack.push_async_callback(follower.close)
+    stack.callback(Deadlines(ledger).close)
+    app.runtime.elsewhere = follower
     stream.start()
     with suppress(TimeoutError):  # the stream has said why in the log, and goes on trying
         await stream.ready(CONNECT_TIMEOUT)
-    return Connection(channel, stream, shown)
+    return Connection(manager.replicas, stream, manager.shown)
+
+
+async def _embedded(settings: Settings, worker_id: str, stack: AsyncExitStack) -> _Manager:
+    """Start a task manager in this process."""
+    places = make_places(settings.store_path, worker_id)
+    stack.callback(places.clear)
+    if places.lock is not None:
+        lock = await asyncio.to_thread(WorkerLock.acquire, places.lock)
+        stack.callback(lock.release)
+    bound = await start_task_manager(settings, stack, socket=places.socket, agent=settings.agent, worker_id=worker_id)
+    if settings.task_manager_listen is None and bound.public != DEFAULT_TASK_MANAGER_LISTEN:
+        get_logger().warning("port is taken", wanted=DEFAULT_TASK_MANAGER_LISTEN, taken_instead=bound.public)
+    return _Manager(
+        Replicas([bound.private]),
+        bound.private,
+        {"taskManager": bound.public, "store": settings.shown_store},
+        lock_path=str(places.lock or ""),
+    )

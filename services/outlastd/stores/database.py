@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from outlast.core.errors import OutlastError, StartRefused, StoreRefused, StoreUnavailable
-from outlastd.stores.migrations import migrate
+from outlastd.stores.sqlite_migrations import migrate
 
 #: Seconds to wait for another process that writes.
 BUSY_TIMEOUT = 5.0

@@ -1,59 +1,58 @@
-"""Brings a SQLite database to the schema that this outlast knows: numbered files, in order, forward only."""
+"""The migrations of the stores: numbered files for each database, applied in order, forward only.
+
+The first line of a file may say ``-- compatible-from: N``: code that knows schema N and nothing newer goes on working
+on a database that has the migration. Without the line only code that knows the migration itself does.
+"""
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 
 from outlast.core.errors import StartRefused
 
-#: "outl": marks a SQLite file as a store of outlast, in its header.
-APPLICATION_ID = 0x6F75746C
+_COMPATIBLE_FROM = re.compile(r"-- compatible-from: (\d+)\n")
 
 
-def migrate(connection: sqlite3.Connection, name: str) -> None:
-    """Apply the migrations that the database lacks, in one transaction that keeps other processes out.
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One step of a schema."""
+
+    #: 1, 2, 3 and so on: the schema that it makes.
+    number: int
+    sql: str
+    #: The oldest schema whose code still works on a database with this migration.
+    compatible_from: int
+
+
+@cache
+def load_migrations(dialect: str) -> Sequence[Migration]:
+    """Return the migrations of ``sqlite`` or ``postgresql``, in order; the first is number 1."""
+    folder = resources.files("outlastd.stores") / "sql" / dialect
+    files = sorted((file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda file: file.name)
+    return [_migration(number, file.read_text(encoding="utf-8")) for number, file in enumerate(files, 1)]
+
+
+def missing(migrations: Sequence[Migration], version: int, compatible_from: int, name: str) -> Sequence[Migration]:
+    """Return the migrations that a database lacks; none when a newer outlast has made it one that this one can use.
+
+    ``version`` is the database's schema, 0 for an empty one; ``compatible_from`` is what was recorded with it, and
+    ``name`` what people call the database.
 
     Raises:
-        StartRefused: the database is another program's, or a newer outlast made it.
+        StartRefused: a newer outlast has made it, and this one is too old for it.
     """
-    migrations = _migrations()
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        (application,) = connection.execute("PRAGMA application_id").fetchone()
-        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        if application != APPLICATION_ID and (tables or version):
-            raise StartRefused(f"{name} is the database of another program: choose another file for the store")
-        if version > len(migrations):
-            raise StartRefused(
-                f"{name} was made by a newer outlast (schema {version}, this one knows {len(migrations)}): "
-                "upgrade outlast, or choose another file for the store"
-            )
-        for migration in migrations[version:]:
-            for statement in _statements(migration):
-                connection.execute(statement)
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {len(migrations)}")
-        connection.execute("COMMIT")
-    finally:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
+    if compatible_from > len(migrations):
+        raise StartRefused(
+            f"{name} was made by a newer outlast (schema {version}, this one knows {len(migrations)}): "
+            "upgrade outlast, or choose another store"
+        )
+    return migrations[version:]
 
 
-def _migrations() -> list[str]:
-    """Return the SQL of every migration; the first is number 1."""
-    folder = resources.files("outlastd.stores") / "sql" / "sqlite"
-    files = sorted((file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda file: file.name)
-    return [file.read_text(encoding="utf-8") for file in files]
-
-
-def _statements(script: str) -> Iterator[str]:
-    """Split a script; ``executescript`` would commit before it begins."""
-    statement = ""
-    for line in script.splitlines(keepends=True):
-        statement += line
-        if sqlite3.complete_statement(statement):
-            yield statement
-            statement = ""
+def _migration(number: int, sql: str) -> Migration:
+    said = _COMPATIBLE_FROM.match(sql)
+    return Migration(number, sql, int(said[1]) if said else number)

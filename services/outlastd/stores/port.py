@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from outlast.core.errors import OutlastError
 from outlast.core.event import Change, TaskEvent
 from outlast.core.operation import Operation
-from outlast.core.state import StateReason, TaskState
+from outlast.core.policy import Policy
+from outlast.core.state import TaskState
 from outlast.core.task import Task
-from outlast.core.worker import Worker
+from outlast.core.worker import Registration, Renewal, Worker
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,27 +43,60 @@ class TaskFilter:
     agent: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class SessionEvent:
+    """An event of a task of a session, and where it stands among all of them."""
+
+    event: TaskEvent
+    #: Resumes after this event: made and understood by the store alone, printable ASCII.
+    cursor: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndedTask:
+    """What the spans of a terminal task are made from (promise 8)."""
+
+    #: Without ``result``, ``input`` and ``metadata``, which may be large and are not read.
+    task: Task
+    #: Its STATE_CHANGED events, in order, without results.
+    events: Sequence[TaskEvent]
+
+
 class TaskStore(Protocol):
-    """Durable tasks, events and workers.
+    """Durable tasks, events, workers with their leases, idempotency keys and the span outbox.
 
     Every method is called on the services' loop and does not block it. Every mutation is one transaction, durable on
     disk when the method returns, and appends exactly one event a change with the next generation (promise 3). No
-    mutation touches a terminal task (promise 2; a trigger in the database says so too). The lifecycle rules are
-    ``outlast.core.lifecycle``; a store never decides a transition by itself.
+    mutation touches a terminal task but its deletion (promise 2; a trigger in the database says so too). The lifecycle
+    rules are ``outlast.core.lifecycle``; a store never decides a transition by itself. Leases, and every other time
+    that lapses, go by the database's clock. Several processes may use one database at the same time.
 
-    Every method raises StoreUnavailable when the database cannot be used now (locked, full, gone; nothing was
-    written, trying again later is right), and StoreRefused when it will never take this input.
+    Every method raises StoreUnavailable when the database cannot be used now (locked, full, gone; trying again later is
+    right, and nothing was written, unless the connection broke while it was being committed: then nobody knows), and
+    StoreRefused when it will never take this input.
     """
 
-    async def register_worker(self, worker_id: str, agent: str, lock_path: str = "") -> Worker:
-        """Return the worker's row, made with the next epoch when the id is new, unchanged when it is not."""
+    policy: Policy
+
+    # -- workers and their operations ------------------------------------------------------------------
+
+    async def register_worker(self, registration: Registration) -> Worker:
+        """Return the worker's row, with a fresh lease and what the registration says.
+
+        The row is made with the next epoch when the id is new. A worker whose lease nobody has taken away keeps its
+        epoch, however long it was silent.
+        """
+        ...
+
+    async def renew(self, renewals: Sequence[Renewal]) -> frozenset[str]:
+        """Renew leases, and note which workers drain; return the ids of those whose epoch is still theirs."""
         ...
 
     async def apply(self, worker_id: str, operations: Sequence[Operation]) -> Applied:
         """Apply a worker's operations in order, in one transaction, with the worker's new applied sequence.
 
         An operation at or below the applied sequence is skipped. One that the lifecycle refuses (OutlastError) is a
-        refusal and harms none of the others.
+        refusal and harms none of the others. The operations go by the worker's newest epoch, and renew its lease.
 
         Raises:
             StoreRefused: the database refuses something in the batch; nothing of it was written.
@@ -70,16 +104,61 @@ class TaskStore(Protocol):
         """
         ...
 
-    async def create(self, task: Task) -> Change | Task:
-        """Record a submitted task (lifecycle.submit); with an idempotency key that the agent has used, return its task.
+    async def claim(self, worker_id: str, epoch: int, limit: int) -> Sequence[Change]:
+        """Give a worker up to ``limit`` submitted tasks (lifecycle.claim) of its agent, types and session.
 
-        Raises:
-            TaskExists: the id is taken.
-            IdempotencyConflict: the key was used with another task type, input, session or labels.
+        The oldest first; none of those that another worker holds, or whose next attempt has to wait. Nothing when the
+        worker drains, or the epoch is not its own. No two callers ever get the same attempt.
         """
         ...
 
-    async def request_cancel(self, task_id: int) -> tuple[Task, Change | None]:
+    async def held(self, worker_id: str, *, full: bool = False) -> Sequence[Task]:
+        """Return the tasks that the worker holds under its epoch and that have not ended, the oldest first.
+
+        Without ``full``, ``result``, ``input`` and ``metadata`` are None and are not read.
+        """
+        ...
+
+    async def expire_workers(self, spare: frozenset[str], as_of: datetime | None = None) -> Sequence[Change]:
+        """Do what ``lose_worker`` does to workers whose lease has run out, but to those in ``spare``.
+
+        To ``losing.EXPIRED_AT_ONCE`` of them at the most: ask again for the others. What cannot be taken from one of
+        them is told in the log, and keeps nothing of the others'.
+
+        With ``as_of`` only leases that had run out by then: a database that was stopped while it was asked wakes up to
+        leases that nobody could renew.
+        """
+        ...
+
+    async def lose_worker(self, worker_id: str, epoch: int, message: str) -> Sequence[Change]:
+        """Take a worker's lease and every task that it holds (lifecycle.lose, WORKER_LOST); nothing on another epoch.
+
+        The row gets the next epoch, and its applied sequence as lost sequence.
+        """
+        ...
+
+    async def living_workers(self) -> Sequence[Worker]:
+        """Return the workers whose lease nobody has taken away, by epoch."""
+        ...
+
+    # -- tasks -----------------------------------------------------------------------------------------
+
+    async def create(self, task: Task, caller: str = "") -> Change | Task:
+        """Record a submitted task (lifecycle.submit).
+
+        With an idempotency key that the caller has used for the agent within the policy's time, return the task that it
+        has made. The reason is NO_WORKER when no living worker of the agent could run it.
+
+        Raises:
+            TaskExists: the id is taken.
+            IdempotencyConflict: the key was used for another request.
+            BacklogFull: too many tasks of the agent wait already.
+        """
+        ...
+
+    async def request_cancel(
+        self, task_id: int, *, force: bool = False, grace: timedelta | None = None
+    ) -> tuple[Task, Change | None]:
         """Record a request to cancel (lifecycle.request_cancel); no change when there was one already.
 
         Raises:
@@ -87,12 +166,12 @@ class TaskStore(Protocol):
         """
         ...
 
-    async def lose_worker(self, worker_id: str, reason: StateReason, message: str) -> Sequence[Change]:
-        """End every task that the worker holds (lifecycle.lose)."""
+    async def end_overdue(self, limit: int) -> Sequence[Change]:
+        """End up to ``limit`` tasks that have waited too long (lifecycle.end_overdue)."""
         ...
 
-    async def holders(self) -> Sequence[Worker]:
-        """Return the workers that hold a task which is not terminal and was started."""
+    async def cancel_requests(self, worker_ids: Iterable[str]) -> Sequence[Task]:
+        """Return the tasks, without their large fields, that these workers hold and somebody has asked to cancel."""
         ...
 
     async def get(self, task_id: int) -> Task:
@@ -108,12 +187,59 @@ class TaskStore(Protocol):
         """
         ...
 
-    async def submitted(self, agent: str, task_types: Sequence[str], limit: int) -> Sequence[Task]:
-        """Return tasks of the agent that wait for a worker of these types, the oldest first, with their input."""
+    async def delete(self, task_id: int) -> None:
+        """Delete a terminal task with its events. Raises TaskNotFound, IllegalTransition."""
         ...
+
+    async def delete_expired(self, limit: int) -> int:
+        """Delete up to ``limit`` terminal tasks whose time has come, and keys and workers that are of no use any more.
+
+        Returns:
+            How many tasks.
+        """
+        ...
+
+    # -- events ----------------------------------------------------------------------------------------
 
     async def events(self, task_id: int, after_generation: int, limit: int) -> Sequence[TaskEvent]:
         """Return up to ``limit`` events of a task after a generation, in order. Raises TaskNotFound."""
+        ...
+
+    async def session_events(
+        self, session_id: str, after: str, limit: int, *, agent: str = ""
+    ) -> Sequence[SessionEvent]:
+        """Return up to ``limit`` events of a session's tasks after a cursor (empty: from the first), in commit order.
+
+        An event that is committed later never stands before one that was returned earlier: whoever goes on from the
+        last cursor sees every event once.
+
+        Raises:
+            InvalidField: the cursor is none of this store's.
+        """
+        ...
+
+    def announce(self, task_ids: Iterable[int]) -> None:
+        """Hint to the other processes on this database that tasks have changed. Never blocks, never raises."""
+        ...
+
+    def hints(self) -> AsyncGenerator[frozenset[int] | None, None]:
+        """Give the tasks that other processes have changed, or None when any may have; some hints get lost."""
+        ...
+
+    # -- the span outbox -------------------------------------------------------------------------------
+
+    async def claim_spans(self, limit: int, seconds: float) -> Sequence[EndedTask]:
+        """Return up to ``limit`` tasks whose spans wait for export, and let nobody else have them for ``seconds``."""
+        ...
+
+    async def drop_spans(self, task_ids: Iterable[int]) -> None:
+        """Take tasks off the outbox: their spans are exported."""
+        ...
+
+    # ---------------------------------------------------------------------------------------------------
+
+    async def clock(self) -> datetime:
+        """Return the time by the database's clock."""
         ...
 
     async def close(self) -> None:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from outlast.core.errors import TaskNotFound
+import orjson
+
+from outlast.core.errors import InvalidField, TaskNotFound
 from outlast.core.event import TaskEvent
 from outlast.core.task import Task
 from outlast.core.worker import Worker
 from outlastd.stores import statements
 from outlastd.stores.database import answer_for
-from outlastd.stores.port import Position, TaskFilter
+from outlastd.stores.port import Position, SessionEvent, TaskFilter
 from outlastd.stores.rows import event_from_row, microseconds, task_from_row, worker_from_row
 from outlastd.stores.thread import Job
+
+#: Where a session's events are read on: the number of the event before, at most 18 digits, which fit 63 bits.
+_CURSOR = re.compile("e([0-9]{1,18})")
 
 
 def read_each(connection: sqlite3.Connection, jobs: Sequence[Job]) -> None:
@@ -43,14 +49,21 @@ def list_tasks(
     return [task_from_row(row) for row in connection.execute(query, (*parameters, limit))]
 
 
-def submitted(connection: sqlite3.Connection, agent: str, task_types: Sequence[str], limit: int) -> Sequence[Task]:
-    """Return tasks of the agent that wait for a worker of these types, the oldest first."""
-    types = ", ".join("?" * len(task_types))
-    query = (
-        f"{statements.SELECT_FULL} WHERE state = 1 AND +agent = ? AND task_type IN ({types})"
-        " ORDER BY created_at, task_id LIMIT ?"
-    )
-    return [task_from_row(row) for row in connection.execute(query, (agent, *task_types, limit))]
+def held(connection: sqlite3.Connection, worker_id: str, full: bool) -> Sequence[Task]:
+    """Return the tasks that a worker holds under its epoch, the oldest first."""
+    worker = connection.execute(statements.GET_WORKER, (worker_id,)).fetchone()
+    if worker is None:
+        return []
+    epoch = worker_from_row(worker).epoch
+    query = statements.GET_HELD if full else statements.GET_BASIC_HELD
+    tasks = map(task_from_row, connection.execute(query, (worker_id, worker_id)))
+    return [task for task in tasks if task.epoch == epoch]
+
+
+def cancel_requests(connection: sqlite3.Connection, worker_ids: Iterable[str]) -> Sequence[Task]:
+    """Return the tasks that these workers hold and somebody has asked to cancel."""
+    rows = connection.execute(statements.GET_CANCEL_REQUESTS, (orjson.dumps(list(worker_ids)),))
+    return [task_from_row(row) for row in rows]
 
 
 def events(connection: sqlite3.Connection, task_id: int, after_generation: int, limit: int) -> Sequence[TaskEvent]:
@@ -61,9 +74,42 @@ def events(connection: sqlite3.Connection, task_id: int, after_generation: int, 
     return [event_from_row(row) for row in rows]
 
 
-def holders(connection: sqlite3.Connection) -> Sequence[Worker]:
-    """Return the workers that hold a task."""
-    return [worker_from_row(row) for row in connection.execute(statements.GET_HOLDERS)]
+def session_events(
+    connection: sqlite3.Connection, session_id: str, after: str, limit: int, agent: str
+) -> Sequence[SessionEvent]:
+    """Return events of a session after a cursor, in the order of their commits."""
+    number = _number(after)
+    rows = connection.execute(statements.GET_SESSION_EVENTS, (session_id, number, agent, agent, limit)).fetchall()
+    if not rows:
+        (last,) = connection.execute(statements.GET_EVENT_NUMBER).fetchone()
+        if number > last:
+            raise InvalidField("cursor", "is not one of this store")
+    return [SessionEvent(event_from_row(row), _cursor(number)) for number, *row in rows]
+
+
+def living_workers(connection: sqlite3.Connection) -> Sequence[Worker]:
+    """Return the workers whose lease nobody has taken away."""
+    return [worker_from_row(row) for row in connection.execute(statements.GET_LIVING_WORKERS)]
+
+
+def data_version(connection: sqlite3.Connection) -> int:
+    """Return a number that changes whenever another connection, of any process, commits."""
+    (version,) = connection.execute("PRAGMA data_version").fetchone()
+    return int(version)
+
+
+def _cursor(number: int) -> str:
+    return f"e{number}"
+
+
+def _number(cursor: str) -> int:
+    """Return the number of the event that a cursor stands after."""
+    if not cursor:
+        return 0
+    found = _CURSOR.fullmatch(cursor)
+    if found is None:
+        raise InvalidField("cursor", "is not one of this store")
+    return int(found[1])
 
 
 def _page(which: TaskFilter, after: Position | None, select: str) -> tuple[str, Sequence[Any]]:

@@ -23,7 +23,8 @@ Row = Sequence[Any]
 #: What never changes once a task exists.
 FIXED_COLUMNS = (
     *("task_id", "task_type", "agent", "session_id", "request_id", "created_by_worker", "created_by_sequence"),
-    *("max_attempts", "labels", "traceparent", "tracestate", "idempotency_key", "timeout", "created_at"),
+    *("max_attempts", "labels", "traceparent", "tracestate", "idempotency_key"),
+    *("timeout", "backoff", "queue_timeout", "manual", "created_at"),
     *("metadata", "input"),
 )
 #: What a change may write.
@@ -31,6 +32,7 @@ CHANGING_COLUMNS = (
     *("state", "state_reason", "worker_id", "epoch", "attempt", "generation"),
     *("progress_fraction", "progress_message", "progress_at", "error_code", "error_message", "error_type"),
     *("updated_at", "cancel_requested_at", "expires_at", "started_at", "ended_at"),
+    *("next_attempt_at", "queue_until", "cancel_until"),
     "result",
 )
 _LARGE = ("metadata", "input", "result")
@@ -43,7 +45,10 @@ EVENT_COLUMNS = (
     *("task_id", "generation", "kind", "at", "state", "state_reason", "attempt"),
     *("progress_fraction", "progress_message", "progress_at", "error_code", "error_message", "error_type", "output"),
 )
-WORKER_COLUMNS = ("worker_id", "agent", "epoch", "applied_sequence", "lock_path")
+WORKER_COLUMNS = (
+    *("worker_id", "agent", "epoch", "applied_sequence", "lost_sequence"),
+    *("lock_path", "session_id", "task_types", "draining", "lease_until"),
+)
 
 _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -69,7 +74,10 @@ def fixed_values(task: Task) -> Row:
         task.trace_context.traceparent,
         task.trace_context.tracestate,
         task.idempotency_key,
-        None if task.timeout is None else task.timeout // _MICROSECOND,
+        _interval_value(task.timeout),
+        _interval_value(task.backoff),
+        _interval_value(task.queue_timeout),
+        task.manual,
         _microseconds(task.created_at),
         task.metadata,
         task.input,
@@ -92,6 +100,9 @@ def changing_values(task: Task) -> Row:
         _microseconds(task.expires_at),
         _microseconds(task.started_at),
         _microseconds(task.ended_at),
+        _microseconds(task.next_attempt_at),
+        _microseconds(task.queue_until),
+        _microseconds(task.cancel_until),
         task.result,
     )
 
@@ -115,10 +126,12 @@ def event_values(event: TaskEvent) -> Row:
 def task_from_row(row: Row) -> Task:
     """Return the task in a row of FULL_COLUMNS, or of BASIC_COLUMNS: then without metadata, input and result."""
     task_id, task_type, agent, session_id, request_id, created_by_worker, created_by_sequence, *rest = row
-    max_attempts, labels, traceparent, tracestate, idempotency_key, timeout, created_at, *rest = rest
+    max_attempts, labels, traceparent, tracestate, idempotency_key, *rest = rest
+    timeout, backoff, queue_timeout, manual, created_at, *rest = rest
     state, state_reason, worker_id, epoch, attempt, generation, *rest = rest
     fraction, message, reported_at, error_code, error_message, error_type, *rest = rest
-    updated_at, cancel_requested_at, expires_at, started_at, ended_at, *large = rest
+    updated_at, cancel_requested_at, expires_at, started_at, ended_at, *rest = rest
+    next_attempt_at, queue_until, cancel_until, *large = rest
     metadata, input_, result = large or _NOTHING
     return Task(
         task_id=task_id,
@@ -142,7 +155,13 @@ def task_from_row(row: Row) -> Task:
         labels=NO_LABELS if labels is None else MappingProxyType(orjson.loads(labels)),
         trace_context=TraceContext(traceparent, tracestate) if traceparent or tracestate else NO_TRACE,
         idempotency_key=idempotency_key,
-        timeout=None if timeout is None else timedelta(microseconds=timeout),
+        timeout=_interval(timeout),
+        backoff=_interval(backoff),
+        queue_timeout=_interval(queue_timeout),
+        manual=bool(manual),
+        next_attempt_at=_time(next_attempt_at),
+        queue_until=_time(queue_until),
+        cancel_until=_time(cancel_until),
         created_at=_time(created_at),
         updated_at=_time(updated_at),
         cancel_requested_at=_time(cancel_requested_at),
@@ -171,9 +190,43 @@ def event_from_row(row: Row) -> TaskEvent:
     )
 
 
+def worker_values(worker: Worker) -> Row:
+    """Return the values of WORKER_COLUMNS."""
+    return (
+        worker.worker_id,
+        worker.agent,
+        worker.epoch,
+        worker.applied_sequence,
+        worker.lost_sequence,
+        worker.lock_path,
+        worker.session_id,
+        task_types_value(worker.task_types),
+        worker.draining,
+        _microseconds(worker.lease_until),
+    )
+
+
 def worker_from_row(row: Row) -> Worker:
     """Return the worker in a row of WORKER_COLUMNS."""
-    return Worker(*row)
+    worker_id, agent, epoch, applied_sequence, lost_sequence, *rest = row
+    lock_path, session_id, task_types, draining, lease_until = rest
+    return Worker(
+        worker_id=worker_id,
+        agent=agent,
+        epoch=epoch,
+        applied_sequence=applied_sequence,
+        lost_sequence=lost_sequence,
+        lock_path=lock_path,
+        session_id=session_id,
+        task_types=frozenset(orjson.loads(task_types)),
+        draining=bool(draining),
+        lease_until=_time(lease_until),
+    )
+
+
+def task_types_value(task_types: frozenset[str]) -> bytes:
+    """Return task types as the database keeps them."""
+    return orjson.dumps(sorted(task_types))
 
 
 def _microseconds(at: datetime | None) -> int | None:
@@ -182,6 +235,14 @@ def _microseconds(at: datetime | None) -> int | None:
 
 def _time(value: int | None) -> datetime | None:
     return None if value is None else _UNIX_EPOCH + timedelta(microseconds=value)
+
+
+def _interval_value(interval: timedelta | None) -> int | None:
+    return None if interval is None else interval // _MICROSECOND
+
+
+def _interval(value: int | None) -> timedelta | None:
+    return None if value is None else timedelta(microseconds=value)
 
 
 def _labels_value(labels: Mapping[str, str]) -> bytes | None:

@@ -1,4 +1,8 @@
-"""The SQL that SQLite is asked, by name. What the tables look like is in sql/sqlite/."""
+"""The SQL that SQLite is asked, by name. What the tables look like is in sql/sqlite/.
+
+Without statistics SQLite takes a partial index for no better than a whole one: where that matters the statement names
+its index. A later schema that this code is to work on keeps the names.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +22,8 @@ def _columns(names: Sequence[str]) -> str:
     return ", ".join(names)
 
 
-def _insert(table: str, names: Sequence[str]) -> str:
-    return f"INSERT INTO {table} ({_columns(names)}) VALUES ({_columns(['?'] * len(names))})"
+def _insert(table: str, names: Sequence[str], verb: str = "INSERT") -> str:
+    return f"{verb} INTO {table} ({_columns(names)}) VALUES ({_columns(['?'] * len(names))})"
 
 
 #: A task without metadata, input and result.
@@ -31,42 +35,165 @@ SELECT_FULL = f"SELECT {_columns(FULL_COLUMNS)} FROM tasks"
 GET_TASK = f"{SELECT_FULL} WHERE task_id = ?"
 #: Those that exist of some tasks. (a JSON array of ids: one statement, prepared once, whatever their number)
 GET_TASKS = f"{SELECT_FULL} WHERE task_id IN (SELECT value FROM json_each(?))"
-#: The task that a key made. (agent, key; the last term lets SQLite use the partial index)
-GET_BY_IDEMPOTENCY_KEY = f"{SELECT_FULL} WHERE agent = ? AND idempotency_key = ? AND idempotency_key <> ''"
-#: The tasks that a worker holds. (worker_id; the states are those of the partial index)
-GET_HELD = f"{SELECT_FULL} WHERE worker_id = ? AND state IN (2, 6, 8) ORDER BY task_id"
+#: Those that exist of some tasks, without what may be large. (a JSON array of ids)
+GET_BASIC_TASKS = f"{SELECT_BASIC} WHERE task_id IN (SELECT value FROM json_each(?))"
+_HELD = """
+    {select} WHERE worker_id = ? AND state IN (2, 6, 8)
+    UNION ALL
+    {select} INDEXED BY tasks_held_waiting WHERE worker_id = ? AND worker_id <> '' AND state = 1
+    ORDER BY created_at, task_id
+"""
+#: The tasks that a worker holds. (worker_id, worker_id; each half has an index of its own)
+GET_HELD = _HELD.format(select=SELECT_FULL)
+#: The same without what may be large.
+GET_BASIC_HELD = _HELD.format(select=SELECT_BASIC)
+#: The tasks that a worker may claim, the oldest first. (agent, a JSON array of types, session, session, now, limit)
+GET_CLAIMABLE = """
+    SELECT task_id
+      FROM tasks
+     WHERE agent = ? AND state = 1 AND worker_id = ''
+       AND task_type IN (SELECT value FROM json_each(?))
+       AND (? = '' OR session_id = ?)
+       AND (next_attempt_at IS NULL OR next_attempt_at <= ?)
+     ORDER BY created_at, task_id
+     LIMIT ?
+"""
+#: How many tasks of an agent are submitted and nobody's. (agent, the number at which to stop counting)
+COUNT_BACKLOG = """
+    SELECT count(*) FROM (SELECT 1 FROM tasks WHERE agent = ? AND state = 1 AND worker_id = '' LIMIT ?)
+"""
+#: The tasks that have waited too long. Older code moves a task on and leaves the two times as they are.
+#: (now, now, limit)
+GET_OVERDUE = """
+    SELECT task_id FROM tasks INDEXED BY tasks_by_queue_until WHERE queue_until <= ? AND state = 1
+    UNION ALL
+    SELECT task_id FROM tasks INDEXED BY tasks_by_cancel_until WHERE cancel_until <= ? AND state IN (2, 6, 8)
+    LIMIT ?
+"""
+#: The tasks that some workers hold and somebody has asked to cancel. (a JSON array of worker ids)
+GET_CANCEL_REQUESTS = f"""
+    {SELECT_BASIC} INDEXED BY tasks_cancel_requested
+     WHERE cancel_requested_at IS NOT NULL AND state IN (2, 6, 8) AND worker_id IN (SELECT value FROM json_each(?))
+     ORDER BY cancel_requested_at, task_id
+"""
 #: A new task. (FIXED_COLUMNS, CHANGING_COLUMNS)
 INSERT_TASK = _insert("tasks", (*FIXED_COLUMNS, *CHANGING_COLUMNS))
 #: A changed task. (CHANGING_COLUMNS, task_id)
 UPDATE_TASK = f"UPDATE tasks SET {_columns([f'{name} = ?' for name in CHANGING_COLUMNS])} WHERE task_id = ?"
 #: Whether a task exists. (task_id)
 TASK_EXISTS = "SELECT 1 FROM tasks WHERE task_id = ?"
+#: A task goes, and its events, its key and its row in the outbox with it. (task_id)
+DELETE_TASK = "DELETE FROM tasks WHERE task_id = ?"
+#: Terminal tasks whose time has come. (now, limit)
+DELETE_EXPIRED_TASKS = """
+    DELETE FROM tasks
+     WHERE task_id IN (
+           SELECT task_id
+             FROM tasks INDEXED BY tasks_by_expiry
+            WHERE expires_at <= ? AND state IN (3, 4, 5, 7)
+            ORDER BY expires_at
+            LIMIT ?)
+"""
 
-#: An event. (EVENT_COLUMNS)
-INSERT_EVENT = _insert("events", EVENT_COLUMNS)
-#: Events of a task, with the result that belongs to the one that completed it. (task_id, after generation, limit)
-GET_EVENTS = f"""
+#: The task that a key has made and still stands for. (caller, agent, key, now)
+GET_BY_KEY = f"""
+    {SELECT_FULL}
+     WHERE task_id = (
+           SELECT task_id FROM idempotency_keys WHERE caller = ? AND agent = ? AND key = ? AND expires_at > ?)
+"""
+#: A key, in the place of one that has expired. (caller, agent, key, task_id, expires_at)
+SET_KEY = _insert("idempotency_keys", ("caller", "agent", "key", "task_id", "expires_at"), "INSERT OR REPLACE")
+#: Keys that have expired. (now, limit)
+DELETE_EXPIRED_KEYS = """
+    DELETE FROM idempotency_keys
+     WHERE rowid IN (SELECT rowid FROM idempotency_keys WHERE expires_at <= ? ORDER BY expires_at LIMIT ?)
+"""
+
+#: Some more events get numbers. (how many)
+ADVANCE_EVENT = "UPDATE counters SET value = value + ? WHERE name = 'event'"
+#: The number of the newest event.
+GET_EVENT_NUMBER = "SELECT value FROM counters WHERE name = 'event'"
+#: An event. (EVENT_COLUMNS, its task's session, its number)
+INSERT_EVENT = _insert("events", (*EVENT_COLUMNS, "session_id", "seq"))
+#: What ``rows.event_from_row`` reads: an event, with the result that belongs to the one that completed its task.
+_SELECT_EVENT = f"""
     SELECT {_columns([f"events.{name}" for name in EVENT_COLUMNS])},
            CASE WHEN events.state = 3 THEN tasks.result END
+"""
+#: Events of a task. (task_id, after generation, limit)
+GET_EVENTS = f"""
+    {_SELECT_EVENT}
       FROM events JOIN tasks ON tasks.task_id = events.task_id
      WHERE events.task_id = ? AND events.generation > ?
      ORDER BY events.generation
      LIMIT ?
 """
+#: The moves of some tasks from state to state, without results. (a JSON array of task ids)
+GET_MOVES = f"""
+    SELECT {_columns(EVENT_COLUMNS)}, NULL
+      FROM events
+     WHERE task_id IN (SELECT value FROM json_each(?)) AND kind = 1
+     ORDER BY task_id, generation
+"""
+#: Events of a session, each with its number first. (session_id, after number, agent, agent, limit)
+GET_SESSION_EVENTS = f"""
+    {_SELECT_EVENT.replace("SELECT", "SELECT events.seq,", 1)}
+      FROM events JOIN tasks ON tasks.task_id = events.task_id
+     WHERE events.session_id = ? AND events.session_id <> '' AND events.seq > ? AND (? = '' OR tasks.agent = ?)
+     ORDER BY events.seq
+     LIMIT ?
+"""
+
+#: A task whose spans wait. (task_id)
+ADD_TO_OUTBOX = _insert("span_outbox", ("task_id",))
+#: Those that nobody is at. (now, limit)
+GET_OUTBOX = "SELECT task_id FROM span_outbox WHERE claimed_until <= ? ORDER BY claimed_until, task_id LIMIT ?"
+#: Somebody is at them. (until, a JSON array of task ids)
+CLAIM_OUTBOX = "UPDATE span_outbox SET claimed_until = ? WHERE task_id IN (SELECT value FROM json_each(?))"
+#: Their spans are exported. (a JSON array of task ids)
+DROP_FROM_OUTBOX = "DELETE FROM span_outbox WHERE task_id IN (SELECT value FROM json_each(?))"
 
 #: One worker. (worker_id)
 GET_WORKER = f"SELECT {_columns(WORKER_COLUMNS)} FROM workers WHERE worker_id = ?"
-#: The workers that hold a task.
-GET_HOLDERS = f"""
-    SELECT {_columns(WORKER_COLUMNS)}
-      FROM workers
-     WHERE worker_id IN (SELECT worker_id FROM tasks INDEXED BY tasks_held WHERE state IN (2, 6, 8))
-     ORDER BY epoch
+#: The workers whose lease nobody has taken away.
+GET_LIVING_WORKERS = f"""
+    SELECT {_columns(WORKER_COLUMNS)} FROM workers WHERE lease_until IS NOT NULL ORDER BY +epoch
+"""
+#: Those of one agent. (agent)
+GET_LIVING_WORKERS_OF = f"SELECT {_columns(WORKER_COLUMNS)} FROM workers WHERE agent = ? AND lease_until IS NOT NULL"
+#: The workers whose lease has run out. (by when, a JSON array of those to spare, limit)
+GET_EXPIRED_WORKERS = """
+    SELECT worker_id FROM workers
+     WHERE lease_until <= ? AND worker_id NOT IN (SELECT value FROM json_each(?))
+     ORDER BY +epoch
+     LIMIT ?
 """
 #: The next epoch.
 ADVANCE_EPOCH = "UPDATE counters SET value = value + 1 WHERE name = 'epoch'"
 GET_EPOCH = "SELECT value FROM counters WHERE name = 'epoch'"
 #: A new worker. (WORKER_COLUMNS, registered_at)
 INSERT_WORKER = _insert("workers", (*WORKER_COLUMNS, "registered_at"))
-#: How far a worker's operations are applied. (sequence, worker_id)
-UPDATE_APPLIED_SEQUENCE = "UPDATE workers SET applied_sequence = ? WHERE worker_id = ?"
+#: What a worker says when it connects again. (agent, lock_path, session_id, task_types, draining, until, worker_id)
+UPDATE_WORKER = """
+    UPDATE workers
+       SET agent = ?, lock_path = ?, session_id = ?, task_types = ?, draining = ?, lease_until = ?, lost_at = NULL
+     WHERE worker_id = ?
+"""
+#: A sign of life; who drains goes on draining. (until, draining, worker_id, epoch)
+RENEW_LEASE = """
+    UPDATE workers SET lease_until = ?, draining = max(draining, ?), lost_at = NULL WHERE worker_id = ? AND epoch = ?
+"""
+#: How far a worker's operations are applied, which is a sign of life. (sequence, until, worker_id)
+UPDATE_APPLIED = "UPDATE workers SET applied_sequence = ?, lease_until = ?, lost_at = NULL WHERE worker_id = ?"
+#: A worker has lost its lease. (the next epoch, now, worker_id)
+LOSE_LEASE = """
+    UPDATE workers
+       SET epoch = ?, lost_sequence = applied_sequence, lease_until = NULL, lost_at = ?
+     WHERE worker_id = ?
+"""
+#: Workers that lost their lease long ago. They hold nothing: what is done under the next epoch renews a lease.
+#: (lost before, limit)
+DELETE_LOST_WORKERS = """
+    DELETE FROM workers
+     WHERE worker_id IN (SELECT worker_id FROM workers WHERE lost_at <= ? ORDER BY lost_at LIMIT ?)
+"""

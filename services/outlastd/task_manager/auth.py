@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -70,11 +71,23 @@ class TokenInterceptor(grpc.aio.ServerInterceptor):
         return grpc.stream_stream_rpc_method_handler(_refuse)
 
 
+def caller_of(context: Context) -> str:
+    """Return what tells one caller from another: a digest of the token that it showed, empty when it showed none."""
+    token = _token_in(context.invocation_metadata())
+    return hashlib.sha256(token).hexdigest() if token is not None else ""
+
+
 def _shows(details: grpc.HandlerCallDetails, token: bytes) -> bool:
-    for key, value in details.invocation_metadata or ():
+    shown = _token_in(details.invocation_metadata)
+    return shown is not None and hmac.compare_digest(shown, token)
+
+
+def _token_in(metadata: Iterable[tuple[str, str | bytes]] | None) -> bytes | None:
+    """Return the bearer token in a call's metadata, None when there is none."""
+    for key, value in metadata or ():
         if key == "authorization" and isinstance(value, str) and value[: len(_BEARER)].lower() == _BEARER:
-            return hmac.compare_digest(value[len(_BEARER) :].encode(), token)
-    return False
+            return value[len(_BEARER) :].encode()
+    return None
 
 
 async def _refuse(_requests: object, context: Context) -> NoReturn:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
 from outlast.core.errors import OutlastError, StoreRefused
-from outlast.core.operation import Finish, Operation, Start
+from outlast.core.operation import Finish, Operation, Start, Submit
 from outlast.core.state import StateReason, TaskState
 from outlast.core.task import TaskError
 from outlastd.stores.port import Applied, TaskStore
@@ -18,7 +18,7 @@ async def commit(store: TaskStore, worker_id: str, operations: Sequence[Operatio
     """Apply operations in order, in as few transactions as the store will take them; give what became of each part.
 
     What the store refuses is tried in halves. The operation that fails alone ends its task FAILED(STORE_REFUSED) in
-    its place; a start that fails alone is refused.
+    its place; a start or submit that fails alone is refused.
 
     Raises:
         StoreUnavailable: the parts that were given are durable, the rest is not.
@@ -46,7 +46,7 @@ def ended_instead(operation: Operation, reason: StateReason, error: OutlastError
 
 async def _commit_end_instead(store: TaskStore, worker_id: str, operation: Operation, refusal: StoreRefused) -> Applied:
     refused = {operation.sequence: refusal}
-    if isinstance(operation.action, Start):
+    if isinstance(operation.action, Start | Submit):
         return Applied(refusals=refused)
     try:
         applied = await store.apply(worker_id, [ended_instead(operation, StateReason.STORE_REFUSED, refusal)])

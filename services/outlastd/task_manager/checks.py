@@ -11,18 +11,25 @@ from datetime import timedelta
 import orjson
 
 from outlast.core.errors import InvalidField
-from outlast.core.operation import Finish, Operation, Output, Report, Start
+from outlast.core.operation import Finish, Operation, Output, Report, Start, Submit
 from outlast.core.state import TaskState
 from outlast.core.task import Task, TaskError, TraceContext
 from outlast.core.task_id import MAX_TASK_ID
-from outlast.core.validation import MAX_ID, MAX_METADATA, MAX_NAME, check_labels, check_text, clean_text
+from outlast.core.validation import (
+    MAX_FIRST_BACKOFF,
+    MAX_ID,
+    MAX_INPUT,
+    MAX_METADATA,
+    MAX_NAME,
+    check_attempts,
+    check_duration,
+    check_labels,
+    check_text,
+    clean_text,
+)
 
 #: Bytes at the most of a return value or of the output in one operation: what workers may be set to allow.
 MAX_OUTCOME = 16 * 1024 * 1024
-#: Bytes at the most of a task's recorded arguments.
-MAX_INPUT = 1024 * 1024
-#: Attempts at the most that a task may have.
-MAX_ATTEMPTS = 1_000
 #: Characters at the most of a message for people: of progress, of an error. Longer ones are cut.
 MAX_MESSAGE = 4_096
 #: The ends that a worker may report.
@@ -42,7 +49,11 @@ def check_operation(operation: Operation) -> Operation:
         raise InvalidField("task_id", f"{operation.task_id} is no task's id")
     match operation.action:
         case Start() as start:
-            _check_start(start)
+            _check_start("start", start)
+            return operation
+        case Submit(start=start, state_reason=reason):
+            _check_start("submit.start", start)
+            _check_reason("submit.state_reason", reason)
             return operation
         case Report(progress=progress):
             fraction = progress.fraction
@@ -67,7 +78,9 @@ def check_new_task(task: Task) -> None:
     check_text("idempotency_key", task.idempotency_key, MAX_NAME)
     check_labels(task.labels)
     _check_trace("trace_context", task.trace_context)
-    _check_runs("", task.max_attempts, task.timeout)
+    _check_runs("", task.max_attempts, task.timeout, task.backoff)
+    if task.queue_timeout is not None:
+        check_duration("queue_timeout", task.queue_timeout)
     if task.input is not None:
         check_json("input", task.input, MAX_INPUT, dict)
 
@@ -91,24 +104,23 @@ def check_json(field: str, text: bytes, limit: int, kind: type | None = None) ->
         raise InvalidField(field, f"is no JSON {'array' if kind is list else 'object'}")
 
 
-def _check_start(start: Start) -> None:
-    check_text("start.task_type", start.task_type, MAX_NAME, required=True)
-    check_text("start.session_id", start.session_id, MAX_ID)
-    check_text("start.request_id", start.request_id, MAX_ID)
+def _check_start(field: str, start: Start) -> None:
+    check_text(f"{field}.task_type", start.task_type, MAX_NAME, required=True)
+    check_text(f"{field}.session_id", start.session_id, MAX_ID)
+    check_text(f"{field}.request_id", start.request_id, MAX_ID)
     check_labels(start.labels)
-    _check_trace("start.trace_context", start.trace_context)
-    _check_runs("start.", start.max_attempts, start.timeout)
+    _check_trace(f"{field}.trace_context", start.trace_context)
+    _check_runs(f"{field}.", start.max_attempts, start.timeout, start.backoff)
     if start.metadata is not None:
-        check_json("start.metadata", start.metadata, MAX_METADATA, dict)
+        check_json(f"{field}.metadata", start.metadata, MAX_METADATA, dict)
     if start.input is not None:
-        check_json("start.input", start.input, MAX_INPUT, dict)
+        check_json(f"{field}.input", start.input, MAX_INPUT, dict)
 
 
 def _checked_finish(finish: Finish) -> Finish:
     if finish.state not in _ENDS:
         raise InvalidField("finish.state", f"{finish.state.name} is not COMPLETED, FAILED or CANCELED")
-    if not _REASON.fullmatch(finish.state_reason):
-        raise InvalidField("finish.state_reason", "is not in UPPER_SNAKE_CASE")
+    _check_reason("finish.state_reason", finish.state_reason)
     if finish.state is TaskState.COMPLETED:
         if finish.error is not None:
             raise InvalidField("finish.error", "comes with COMPLETED")
@@ -122,13 +134,19 @@ def _checked_finish(finish: Finish) -> Finish:
     return replace(finish, error=cleaned)
 
 
+def _check_reason(field: str, reason: str) -> None:
+    if not _REASON.fullmatch(reason):
+        raise InvalidField(field, "is not in UPPER_SNAKE_CASE")
+
+
 def _check_trace(field: str, trace: TraceContext) -> None:
     check_text(f"{field}.traceparent", trace.traceparent, MAX_NAME)
     check_text(f"{field}.tracestate", trace.tracestate, MAX_ID)
 
 
-def _check_runs(prefix: str, max_attempts: int, timeout: timedelta | None) -> None:
-    if not 1 <= max_attempts <= MAX_ATTEMPTS:
-        raise InvalidField(f"{prefix}max_attempts", f"{max_attempts} is not between 1 and {MAX_ATTEMPTS:,}")
-    if timeout is not None and timeout <= timedelta():
-        raise InvalidField(f"{prefix}timeout", "is not positive")
+def _check_runs(prefix: str, max_attempts: int, timeout: timedelta | None, backoff: timedelta | None) -> None:
+    check_attempts(f"{prefix}max_attempts", max_attempts)
+    if timeout is not None:
+        check_duration(f"{prefix}timeout", timeout)
+    if backoff is not None:
+        check_duration(f"{prefix}backoff", backoff, MAX_FIRST_BACKOFF, zero=True)

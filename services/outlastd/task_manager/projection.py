@@ -1,4 +1,4 @@
-"""What is seen of a change from outside, after its commit: the log lines and the span."""
+"""What is seen of a change from outside, after its commit: the log lines. Its spans wait in the outbox (outbox.py)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Protocol
 from outlast.core.event import Change, EventKind
 from outlast.core.state import TaskState
 from outlast.core.task import Task
-from outlast.telemetry import lines, task_span
+from outlast.telemetry import lines
 from outlast.telemetry.log import get_logger
 
 #: Called with changes that are durable, in order, before anybody is answered.
@@ -16,10 +16,14 @@ Publish = Callable[[Iterable[Change]], None]
 
 
 class Projector(Protocol):
-    """Makes what is seen of a task from outside: its lines and its span."""
+    """Makes what is seen of a task from outside."""
 
     def started(self, task: Task) -> None:
         """Show that an attempt has begun."""
+        ...
+
+    def runs_again(self, change: Change) -> None:
+        """Show that an attempt has ended, and the task waits for the next one."""
         ...
 
     def ended(self, task: Task) -> None:
@@ -28,16 +32,19 @@ class Projector(Protocol):
 
 
 class TelemetryProjector:
-    """Writes the log lines and exports the span."""
+    """Writes the log lines."""
 
     def started(self, task: Task) -> None:
         """Write the line of an attempt that has begun."""
         lines.task_started(task)
 
+    def runs_again(self, change: Change) -> None:
+        """Write the line of an attempt that is followed by another one."""
+        lines.task_runs_again(change)
+
     def ended(self, task: Task) -> None:
-        """Write the line of a task that has ended, and export its span."""
+        """Write the line of a task that has ended."""
         lines.task_ended(task)
-        task_span.export(task)
 
 
 def project(change: Change, projector: Projector) -> None:
@@ -50,5 +57,7 @@ def project(change: Change, projector: Projector) -> None:
             projector.ended(task)
         elif event.state is TaskState.WORKING:
             projector.started(task)
+        elif event.state is TaskState.SUBMITTED and event.attempt:
+            projector.runs_again(change)
     except Exception as error:
         get_logger().error("task could not be shown", taskId=str(task.task_id), error=error)

@@ -1,4 +1,4 @@
-"""What becomes of the tasks of workers that died on this machine: they are lost, and told to be."""
+"""What becomes of the tasks of workers that died on this machine: their locks tell at once."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import asyncio
 from collections.abc import Callable
 
 from outlast.core.errors import OutlastError
-from outlast.core.state import StateReason
 from outlast.core.worker import Worker
 from outlast.telemetry.log import get_logger
 from outlastd.stores.port import TaskStore
 from outlastd.task_manager.projection import Publish
+from outlastd.task_manager.uncut import uncut
 from outlastd.task_manager.worker_lock import is_alive as is_alive_by_lock
 
-#: Seconds between two looks at the workers that hold tasks.
+#: Seconds between two looks at the workers.
 LOOK_SECONDS = 2.0
 
 
 class Recovery:
-    """Ends the tasks of dead workers FAILED(WORKER_LOST).
+    """Takes the leases of dead workers before they run out.
 
-    Any task manager on the machine may be the one that notices; the store lets one of them end a task.
+    Any task manager on the machine may be the one that notices; the store lets one of them take a lease.
     """
 
     def __init__(
@@ -32,22 +32,28 @@ class Recovery:
         self._is_alive = is_alive
 
     async def look(self) -> int:
-        """Look once; return how many tasks were lost."""
+        """Look once; return how many tasks were taken from dead workers."""
         lost = 0
-        for worker in await self._store.holders():
-            if await asyncio.to_thread(self._is_alive, worker):
-                continue
-            message = f"worker {worker.worker_id} of agent {worker.agent} ended before the task did"
-            changes = await self._store.lose_worker(worker.worker_id, StateReason.WORKER_LOST, message)
-            self._publish(changes)
-            lost += len(changes)
+        for worker in await self._store.living_workers():
+            if worker.lock_path and not await asyncio.to_thread(self._is_alive, worker):
+                lost += await uncut(self._lose(worker))
         return lost
+
+    async def look_if_possible(self) -> None:
+        """Look once; what stands in the way is told in the log, and may be gone at the next look."""
+        try:
+            await self.look()
+        except (OutlastError, OSError) as error:
+            get_logger().warning("dead workers could not be looked for", reason=str(error))
 
     async def run(self) -> None:
         """Look again and again until cancelled."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            try:
-                await self.look()
-            except (OutlastError, OSError) as error:
-                get_logger().warning("dead workers could not be looked for", reason=str(error))
+            await self.look_if_possible()
+
+    async def _lose(self, worker: Worker) -> int:
+        message = f"worker {worker.worker_id} of agent {worker.agent} ended before the task did"
+        changes = await self._store.lose_worker(worker.worker_id, worker.epoch, message)
+        self._publish(changes)
+        return len(changes)

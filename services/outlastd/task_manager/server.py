@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc  # type: ignore[import-untyped]
 from grpc_reflection.v1alpha import reflection  # type: ignore[import-untyped]
 
 from outlast.core.event import Change, EventKind
+from outlast.telemetry.log import get_logger
 from outlast.v1.task_service_pb2_grpc import add_TaskServiceServicer_to_server
 from outlast.v1.worker_service_pb2_grpc import add_WorkerServiceServicer_to_server
 from outlastd.stores.port import TaskStore
 from outlastd.task_manager.auth import Access, TokenInterceptor, check_exposure
+from outlastd.task_manager.commander import Commander
 from outlastd.task_manager.dispatcher import Dispatcher
+from outlastd.task_manager.hints import HintListener
+from outlastd.task_manager.housekeeping import Housekeeping
 from outlastd.task_manager.listening import bind, bind_socket, resolve
 from outlastd.task_manager.notifier import Notifier
+from outlastd.task_manager.outbox import SpanOutbox
 from outlastd.task_manager.projection import Projector, TelemetryProjector, project
+from outlastd.task_manager.reaper import Reaper
 from outlastd.task_manager.recovery import Recovery
+from outlastd.task_manager.renewals import Renewals
+from outlastd.task_manager.session_hints import SessionHints
 from outlastd.task_manager.task_servicer import TaskServicer
 from outlastd.task_manager.tasks import Tasks
+from outlastd.task_manager.watching import Watching
 from outlastd.task_manager.worker_servicer import WorkerServicer
 from outlastd.task_manager.workers import Workers
 
@@ -31,6 +41,14 @@ WORKER_SERVICE = "outlast.v1.WorkerService"
 
 #: Bytes of a request at the most: people's, and a batch of workers' operations with large results.
 MAX_REQUEST, MAX_BATCH = 4 * 1024 * 1024, 64 * 1024 * 1024
+
+#: Seconds that the store gets for what workers have brought. What it does not take they bring to whoever serves next.
+COMMIT_GRACE = 3.0
+
+#: Seconds before a loop that a bug has ended begins again.
+RESTART_SECONDS = 1.0
+
+Run = Callable[[], Coroutine[Any, Any, None]]
 
 _OPTIONS = [
     ("grpc.so_reuseport", 0),  # by default two processes bind one port without an error
@@ -57,6 +75,8 @@ class ServerSettings:
     socket_path: Path | None = None
     #: Whose task a CreateTask without an agent is; empty where several agents are served.
     agent: str = ""
+    #: The worker of this very process, whose lease is never taken here; empty where there is none.
+    own_worker: str = ""
     access: Access = field(default_factory=Access)
 
 
@@ -73,15 +93,29 @@ class Bound:
 class TaskManagerServer:
     """Serves one store. Everything runs on the loop that starts it; the store stays its owner's to close."""
 
-    def __init__(self, store: TaskStore, settings: ServerSettings, projector: Projector | None = None) -> None:
+    def __init__(
+        self,
+        store: TaskStore,
+        settings: ServerSettings,
+        projector: Projector | None = None,
+        outbox: SpanOutbox | None = None,
+    ) -> None:
+        """``outbox`` exports the spans of ended tasks, where spans are exported at all; its owner flushes it."""
+        self._store = store
         self._settings = settings
         self._projector = projector or TelemetryProjector()
+        self._outbox = outbox
         self._notifier = Notifier()
-        workers = Workers()
-        self._dispatcher = Dispatcher(store, workers)
+        self._workers = Workers()
+        self._dispatcher = Dispatcher(store, self._workers, self._publish)
+        self._commander = Commander(store, self._workers)
+        spare = frozenset({settings.own_worker} if settings.own_worker else ())
+        self._reaper = Reaper(store, self._publish, spare=spare)
         self._recovery = Recovery(store, self._publish)
-        self._task_servicer = TaskServicer(Tasks(store, workers, self._notifier, self._publish), settings.agent)
-        self._worker_servicer = WorkerServicer(store, workers, self._dispatcher, self._publish)
+        tasks = Tasks(store, self._notifier, self._publish)
+        self._task_servicer = TaskServicer(tasks, Watching(store, self._notifier), settings.agent)
+        renewals = Renewals(store, self._reaper.deafened)
+        self._worker_servicer = WorkerServicer(store, self._workers, renewals, self._publish)
         self._healths: list[health.aio.HealthServicer] = []
         self._servers: list[grpc.aio.Server] = []
         self._running: list[asyncio.Task[None]] = []
@@ -97,7 +131,7 @@ class TaskManagerServer:
         workers_on_tcp = settings.socket_path is None
         if not endpoint.loopback:
             check_exposure(settings.listen, settings.access, workers=workers_on_tcp)
-        await self._recovery.look()
+        await self._recovery.look_if_possible()
         try:
             public = await self._make_server(workers=workers_on_tcp, access=settings.access)
             endpoint = await bind(public, endpoint, settings.access, search=settings.search)
@@ -109,16 +143,14 @@ class TaskManagerServer:
         except BaseException:
             await self.stop(0)
             raise
-        self._running = [
-            asyncio.create_task(self._dispatcher.run(), name="outlast dispatcher"),
-            asyncio.create_task(self._recovery.run(), name="outlast recovery"),
-        ]
+        self._running = [asyncio.create_task(_keep(name, run), name=f"outlast {name}") for name, run in self._loops()]
         return Bound(str(endpoint), f"unix:{settings.socket_path}" if settings.socket_path else "")
 
     async def stop(self, grace: float) -> None:
         """Stop serving; calls under way get ``grace`` seconds, waits, watches and workers' streams end at once.
 
-        When this returns, everything that workers brought is committed.
+        When this returns, everything that workers brought is committed; or the store has not answered for so long that
+        they had better bring it to another task manager.
         """
         self._notifier.close()
         self._worker_servicer.stop()
@@ -128,15 +160,37 @@ class TaskManagerServer:
         for servicer in self._healths:
             await servicer.enter_graceful_shutdown()
         await asyncio.gather(*(server.stop(grace) for server in self._servers))
-        await self._worker_servicer.committed()
+        await self._worker_servicer.committed(COMMIT_GRACE)
+
+    def _loops(self) -> Iterator[tuple[str, Run]]:
+        """Give what runs beside the calls, until it is cancelled."""
+        session_hints = SessionHints(self._store, self._notifier)
+        listeners = (self._notifier.hint, self._dispatcher.hint, self._commander.hint)
+        yield "dispatcher", self._dispatcher.run
+        yield "commander", self._commander.run
+        yield "reaper", self._reaper.run
+        yield "recovery", self._recovery.run
+        yield "housekeeping", Housekeeping(self._store, self._publish).run
+        yield "hints", HintListener(self._store, session_hints, *listeners).run
+        if self._outbox is not None:
+            yield "span outbox", self._outbox.run
 
     def _publish(self, changes: Iterable[Change]) -> None:
-        """Show changes that are durable, and wake whoever waits for them."""
+        """Show changes that are durable, and wake whoever waits for them, here and elsewhere."""
+        changed: set[int] = set()
         for change in changes:
+            task = change.task
+            changed.add(task.task_id)
             project(change, self._projector)
-            self._notifier.wake(change.task.task_id)
+            self._notifier.note(task)
             if change.event.kind is EventKind.STATE_CHANGED:
-                self._dispatcher.note(change.task)
+                self._dispatcher.note(task)
+            if change.event.kind is EventKind.CANCEL_REQUESTED or change.event.state.terminal:
+                self._workers.follow(task)
+            if change.event.state.terminal and self._outbox is not None:
+                self._outbox.wake()
+        if changed:
+            self._store.announce(changed)
 
     async def _make_server(self, *, workers: bool, access: Access) -> grpc.aio.Server:
         size = ("grpc.max_receive_message_length", MAX_BATCH if workers else MAX_REQUEST)
@@ -153,3 +207,13 @@ class TaskManagerServer:
         self._healths.append(servicer)
         reflection.enable_server_reflection([*services, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
         return server
+
+
+async def _keep(name: str, run: Run) -> None:
+    """Run a loop until cancelled; what ends it otherwise is a bug, and must not end it for good."""
+    while True:
+        try:
+            await run()
+        except Exception as error:
+            get_logger().error("task manager loop failed", loop=name, error=error)
+        await asyncio.sleep(RESTART_SECONDS)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from contextlib import aclosing
 from datetime import timedelta
+from typing import Any
+
+from google.protobuf.empty_pb2 import Empty
 
 from outlast.core.errors import InvalidField
 from outlast.core.state import TaskState
-from outlast.core.task import Task
+from outlast.core.task import Task, TraceContext
 from outlast.core.task_id import parse_task_name
-from outlast.core.validation import MAX_ID, MAX_NAME, check_text
+from outlast.core.validation import MAX_ID, MAX_NAME, check_duration, check_text
 from outlast.telemetry.propagation import trace_context_from
 from outlast.v1 import task_pb2, task_service_pb2
 from outlast.v1.task_service_pb2_grpc import TaskServiceServicer
@@ -25,28 +28,31 @@ from outlast.wire.tasks import (
 from outlast.wire.times import duration_from_proto
 from outlastd.stores.port import TaskFilter
 from outlastd.task_manager.answering import Context, answering
+from outlastd.task_manager.auth import caller_of
 from outlastd.task_manager.checks import check_new_task
 from outlastd.task_manager.pages import decode_page_token, encode_page_token
 from outlastd.task_manager.tasks import Tasks
+from outlastd.task_manager.watching import Watching
 
 #: Tasks on a page when none were asked for, and at the most.
 DEFAULT_PAGE, MAX_PAGE = 50, 1_000
 #: Seconds that one WaitTask may take.
-MAX_WAIT = timedelta(seconds=60)
+LONGEST_CALL = timedelta(seconds=60)
 
 
 class TaskServicer(TaskServiceServicer):
     """Adapts the use cases to gRPC."""
 
-    def __init__(self, tasks: Tasks, agent: str = "") -> None:
+    def __init__(self, tasks: Tasks, watching: Watching, agent: str = "") -> None:
         """``agent`` is whose task a CreateTask without one is; empty where the task manager serves several."""
         self._tasks = tasks
+        self._watching = watching
         self._agent = agent
 
     async def CreateTask(self, request: task_service_pb2.CreateTaskRequest, context: Context) -> task_pb2.Task:
         """Submit a task to an agent."""
         async with answering(context):
-            return task_to_proto(await self._tasks.create(self._new_task(request, context)))
+            return task_to_proto(await self._tasks.create(self._new_task(request, context), caller_of(context)))
 
     async def GetTask(self, request: task_service_pb2.GetTaskRequest, context: Context) -> task_pb2.Task:
         """Look one task up."""
@@ -71,19 +77,41 @@ class TaskServicer(TaskServiceServicer):
                 next_page_token=encode_page_token(page.end, which) if page.end else "",
             )
 
+    async def DeleteTask(self, request: task_service_pb2.DeleteTaskRequest, context: Context) -> Empty:
+        """Delete a terminal task."""
+        async with answering(context):
+            await self._tasks.delete(_task_id(request.name))
+            return Empty()
+
+    async def RetryTask(self, request: task_service_pb2.RetryTaskRequest, context: Context) -> task_pb2.Task:
+        """Submit a new task with the arguments of a terminal one."""
+        async with answering(context):
+            new = await self._tasks.retry(
+                _task_id(request.name),
+                caller=caller_of(context),
+                idempotency_key=check_text("idempotency_key", request.idempotency_key, MAX_NAME),
+                trace_context=_trace_of(context),
+            )
+            return task_to_proto(new)
+
     async def CancelTask(self, request: task_service_pb2.CancelTaskRequest, context: Context) -> task_pb2.Task:
         """Ask a task to stop."""
         async with answering(context):
-            return task_to_proto(await self._tasks.cancel(_task_id(request.name)))
+            grace = _duration(request, "grace")
+            if grace is not None:
+                check_duration("grace", grace, zero=True)
+            return task_to_proto(await self._tasks.cancel(_task_id(request.name), force=request.force, grace=grace))
 
     async def WaitTask(self, request: task_service_pb2.WaitTaskRequest, context: Context) -> task_pb2.Task:
         """Wait until a task is terminal."""
         async with answering(context):
             view = _view(request.view, FULL)
-            timeout = duration_from_proto(request.timeout, "timeout") if request.HasField("timeout") else MAX_WAIT
+            timeout = _duration(request, "timeout")
+            if timeout is None:
+                timeout = LONGEST_CALL
             if timeout < timedelta():
                 raise InvalidField("timeout", "is negative")
-            task = await self._tasks.wait(_task_id(request.name), min(timeout, MAX_WAIT).total_seconds())
+            task = await self._watching.wait(_task_id(request.name), min(timeout, LONGEST_CALL).total_seconds())
             return task_to_proto(task, view)
 
     # Written with context.write and not as a generator: a generator that a broken call leaves suspended would hold
@@ -95,9 +123,22 @@ class TaskServicer(TaskServiceServicer):
         async with answering(context):
             if request.after_generation < 0:
                 raise InvalidField("after_generation", f"{request.after_generation} is negative")
-            async with aclosing(self._tasks.watch(_task_id(request.name), request.after_generation)) as events:
+            async with aclosing(self._watching.watch(_task_id(request.name), request.after_generation)) as events:
                 async for event in events:
                     await context.write(task_service_pb2.WatchTaskResponse(event=event_to_proto(event)))
+
+    async def WatchSession(  # type: ignore[override]
+        self, request: task_service_pb2.WatchSessionRequest, context: Context
+    ) -> None:
+        """Stream every event of all tasks of a session after a cursor."""
+        async with answering(context):
+            session_id = check_text("session_id", request.session_id, MAX_ID, required=True)
+            cursor = check_text("cursor", request.cursor, MAX_ID)
+            agent = check_text("agent", request.agent, MAX_NAME)
+            async with aclosing(self._watching.watch_session(session_id, cursor, agent)) as events:
+                async for each in events:
+                    event = event_to_proto(each.event)
+                    await context.write(task_service_pb2.WatchSessionResponse(event=event, cursor=each.cursor))
 
     def _new_task(self, request: task_service_pb2.CreateTaskRequest, context: Context) -> Task:
         task = Task(
@@ -112,9 +153,11 @@ class TaskServicer(TaskServiceServicer):
             labels=dict(request.labels),
             trace_context=trace_from_proto(request.trace_context)
             if request.HasField("trace_context")
-            else trace_context_from(context.invocation_metadata() or ()),
+            else _trace_of(context),
             idempotency_key=request.idempotency_key,
-            timeout=duration_from_proto(request.timeout, "timeout") if request.HasField("timeout") else None,
+            timeout=_duration(request, "timeout"),
+            backoff=_duration(request, "backoff"),
+            queue_timeout=_duration(request, "queue_timeout"),
         )
         check_new_task(task)
         return task
@@ -125,6 +168,16 @@ def _task_id(name: str) -> int:
     if task_id is None:
         raise InvalidField("name", "is no task's name: tasks/ID with a positive number")
     return task_id
+
+
+def _trace_of(context: Context) -> TraceContext:
+    """Return the trace that a call belongs to."""
+    return trace_context_from(context.invocation_metadata() or ())
+
+
+def _duration(request: Any, field: str) -> timedelta | None:
+    """Return a field that is a Duration, None where it is absent."""
+    return duration_from_proto(getattr(request, field), field) if request.HasField(field) else None
 
 
 def _view(view: int, default: task_pb2.TaskView.ValueType) -> task_pb2.TaskView.ValueType:

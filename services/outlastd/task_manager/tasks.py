@@ -1,30 +1,29 @@
-"""The use cases of people and programs: create, get, list, cancel, wait, watch. They know the store, not gRPC."""
+"""The use cases of people and programs: create, get, list, cancel, retry, delete. They know the store, not gRPC."""
 
 from __future__ import annotations
 
-import asyncio
 import random
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
-from outlast.core.errors import TaskExists
-from outlast.core.event import Change, TaskEvent
-from outlast.core.state import StateReason
-from outlast.core.task import Task
+from outlast.core.errors import IllegalTransition, TaskExists
+from outlast.core.event import Change
+from outlast.core.state import TaskState
+from outlast.core.task import NO_TRACE, Task, TraceContext
 from outlast.core.task_id import TaskIdSequence
 from outlast.core.worker import WORKER_NUMBERS
 from outlastd.stores.port import Position, TaskFilter, TaskStore
 from outlastd.task_manager.notifier import Notifier
 from outlastd.task_manager.projection import Publish
-from outlastd.task_manager.workers import Workers
+from outlastd.task_manager.uncut import uncut
 
 #: Bytes of user data after which a page ends, whatever its size: a message has to stay below what clients take.
 MAX_PAGE_BYTES = 2 * 1024 * 1024
+#: The label of a task that was submitted again: the id of the one that it repeats.
+RETRY_OF = "outlast.retry_of"
 #: Tasks that are read at a time for a page with results.
 _FULL_STEP = 16
-#: Events that are read at a time for a watcher.
-_EVENTS_STEP = 100
 #: How often a new task's id may turn out to be taken.
 _ID_ATTEMPTS = 8
 
@@ -39,37 +38,56 @@ class Page:
 
 
 class Tasks:
-    """What can be asked of the task manager."""
+    """What can be asked of the task manager, but to wait (watching.py)."""
 
-    def __init__(self, store: TaskStore, workers: Workers, notifier: Notifier, publish: Publish) -> None:
+    def __init__(self, store: TaskStore, notifier: Notifier, publish: Publish) -> None:
         self._store = store
-        self._workers = workers
         self._notifier = notifier
         self._publish = publish
         self._ids = TaskIdSequence(0)
         self._renumber()
 
-    async def create(self, task: Task) -> Task:
-        """Record a task that waits for a worker; its id is made here. The same idempotency key gives the same task.
+    async def create(self, task: Task, caller: str = "") -> Task:
+        """Record a task that waits for a worker; its id is made here.
+
+        The same idempotency key of the same caller gives the same task.
 
         Raises:
             IdempotencyConflict: the key was used with another request.
+            BacklogFull: too many tasks of the agent wait already.
         """
-        reason = "" if self._workers.can_run(task) else StateReason.NO_WORKER
-        for attempt in range(1, _ID_ATTEMPTS + 1):
-            task_id = self._ids.next(int(datetime.now(UTC).timestamp() * 1000))
-            try:
-                created = await self._store.create(replace(task, task_id=task_id, state_reason=reason))
-            except TaskExists:
-                if attempt == _ID_ATTEMPTS:
-                    raise
-                self._renumber()
-                continue
-            if not isinstance(created, Change):
-                return created
-            self._publish([created])
-            return created.task
-        raise AssertionError  # the last attempt has returned or raised
+        return await uncut(self._create(task, caller))
+
+    async def retry(
+        self, task_id: int, *, caller: str = "", idempotency_key: str = "", trace_context: TraceContext = NO_TRACE
+    ) -> Task:
+        """Record a new task with the arguments of one that has ended.
+
+        Raises:
+            TaskNotFound, BacklogFull, IdempotencyConflict: as ``get`` and ``create``.
+            IllegalTransition: it has not ended, or its arguments are not on record.
+        """
+        old = await self._store.get(task_id)
+        if not old.state.terminal:
+            raise IllegalTransition(task_id, old.state.name, "a new task before it has ended")
+        if old.input is None:
+            raise IllegalTransition(task_id, old.state.name, "a new task: its arguments are not on record")
+        new = Task(
+            task_id=0,
+            task_type=old.task_type,
+            agent=old.agent,
+            state=TaskState.SUBMITTED,
+            session_id=old.session_id,
+            max_attempts=old.max_attempts,
+            input=old.input,
+            labels={**old.labels, RETRY_OF: str(task_id)},
+            trace_context=trace_context,
+            idempotency_key=idempotency_key,
+            timeout=old.timeout,
+            backoff=old.backoff,
+            queue_timeout=old.queue_timeout,
+        )
+        return await self.create(new, caller)
 
     async def get(self, task_id: int) -> Task:
         """Return a task. Raises TaskNotFound."""
@@ -93,55 +111,45 @@ class Tasks:
             if len(chunk) < step:
                 return Page(tasks, None)
 
-    async def cancel(self, task_id: int) -> Task:
-        """Record a request to cancel and tell the worker that holds the task, when it is connected here.
+    async def cancel(self, task_id: int, *, force: bool = False, grace: timedelta | None = None) -> Task:
+        """Record a request to cancel, and return the task as it stands then (lifecycle.request_cancel).
 
         Raises:
             TaskNotFound, IllegalTransition.
         """
-        task, change = await self._store.request_cancel(task_id)
-        if change is not None:
-            # First the worker: publishing settles the offer of a task that was not started.
-            self._workers.cancel(task, StateReason.CANCEL_REQUESTED)
-            self._publish([change])
-        return task
+        return await uncut(self._cancel(task_id, force, grace))
 
-    async def wait(self, task_id: int, seconds: float) -> Task:
-        """Return a task once it is terminal, or as it stands after ``seconds``. Raises TaskNotFound."""
-        clock = asyncio.get_running_loop()
-        deadline = clock.time() + seconds
-        with self._notifier.listen(task_id) as bell:
-            while True:
-                bell.clear()
-                task = await self._store.get(task_id)
-                left = deadline - clock.time()
-                if task.state.terminal or left <= 0:
-                    return task
-                await bell.wait(left)
-
-    async def watch(self, task_id: int, after_generation: int) -> AsyncGenerator[TaskEvent, None]:
-        """Give every event after a generation, each once and in order; end after the terminal one.
+    async def delete(self, task_id: int) -> None:
+        """Delete a task that has ended; who watches it is told that it does not exist.
 
         Raises:
-            TaskNotFound: also when the task is deleted meanwhile.
+            TaskNotFound, IllegalTransition.
         """
-        with self._notifier.listen(task_id) as bell:
-            while True:
-                bell.clear()
-                events = await self._store.events(task_id, after_generation, _EVENTS_STEP)
-                for event in events:
-                    after_generation = event.generation
-                    yield event
-                    if event.state.terminal:
-                        return
-                if len(events) == _EVENTS_STEP:
-                    continue
-                if not events and (await self._store.get(task_id)).state.terminal:
-                    # It has ended; unless its end came between the two reads, the watcher has seen it.
-                    if not await self._store.events(task_id, after_generation, 1):
-                        return
-                    continue
-                await bell.wait(float("inf"))
+        await self._store.delete(task_id)
+        self._notifier.wake(task_id)
+        self._store.announce([task_id])
+
+    async def _create(self, task: Task, caller: str) -> Task:
+        for attempt in range(1, _ID_ATTEMPTS + 1):
+            task_id = self._ids.next(int(datetime.now(UTC).timestamp() * 1000))
+            try:
+                created = await self._store.create(replace(task, task_id=task_id), caller)
+            except TaskExists:
+                if attempt == _ID_ATTEMPTS:
+                    raise
+                self._renumber()
+                continue
+            if not isinstance(created, Change):
+                return created
+            self._publish([created])
+            return created.task
+        raise AssertionError  # the last attempt has returned or raised
+
+    async def _cancel(self, task_id: int, force: bool, grace: timedelta | None) -> Task:
+        task, change = await self._store.request_cancel(task_id, force=force, grace=grace)
+        if change is not None:
+            self._publish([change])
+        return task
 
     def _renumber(self) -> None:
         self._ids.worker_number = random.SystemRandom().randrange(WORKER_NUMBERS)

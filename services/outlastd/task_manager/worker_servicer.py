@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 
 from google.rpc import code_pb2
 
-from outlast.core.errors import InvalidField, TaskManagerUnavailable
-from outlast.core.state import StateReason, TaskState
+from outlast.core.errors import ErrorCode, InvalidField, TaskManagerUnavailable
+from outlast.core.event import Change
 from outlast.core.validation import MAX_ID, MAX_NAME, check_text
-from outlast.core.worker import Worker
+from outlast.core.worker import Registration, Worker
 from outlast.v1 import worker_service_pb2 as pb
 from outlast.v1.worker_service_pb2_grpc import WorkerServiceServicer
 from outlast.wire.errors import make_status
-from outlastd.stores.port import Position, TaskFilter, TaskStore
+from outlast.wire.times import duration_to_proto
+from outlastd.stores.port import TaskStore
 from outlastd.task_manager.answering import Context, abort, answering
-from outlastd.task_manager.dispatcher import Dispatcher
 from outlastd.task_manager.projection import Publish
-from outlastd.task_manager.worker_stream import StreamReplaced, WorkerStream
-from outlastd.task_manager.workers import Workers
+from outlastd.task_manager.renewals import Renewals
+from outlastd.task_manager.worker_stream import LeaseTaken, StreamReplaced, WorkerStream
+from outlastd.task_manager.workers import ConnectedWorker, Workers
 
 #: Task types that one worker may register.
 MAX_TASK_TYPES = 1_000
@@ -27,17 +28,15 @@ MAX_TASK_TYPES = 1_000
 MAX_PATH = 4_096
 #: Seconds in which a stream has to say hello.
 HELLO_SECONDS = 10
-#: Tasks that are read at a time to find the requests to cancel that a worker has missed.
-_CANCELS_STEP = 500
 
 
 class WorkerServicer(WorkerServiceServicer):
     """Keeps one stream for each worker; a newer one takes over from the older."""
 
-    def __init__(self, store: TaskStore, workers: Workers, dispatcher: Dispatcher, publish: Publish) -> None:
+    def __init__(self, store: TaskStore, workers: Workers, renewals: Renewals, publish: Publish) -> None:
         self._store = store
         self._workers = workers
-        self._dispatcher = dispatcher
+        self._renewals = renewals
         self._publish = publish
         self._streams: dict[str, WorkerStream] = {}
         self._committing: set[asyncio.Task[None]] = set()
@@ -50,16 +49,20 @@ class WorkerServicer(WorkerServiceServicer):
         """Serve the worker's one stream."""
         async with answering(context):
             hello = await _hello(request_iterator)
-            stream = WorkerStream(hello, self._store, self._publish, self._committing)
+            stream = self._make_stream(hello.worker_id)
+            connected: ConnectedWorker | None = None
             try:
-                worker = await self._enter(stream, hello.lock_path)
-                await context.write(pb.ConnectResponse(welcome=_welcome(worker)))
-                await self._serve(stream, worker, request_iterator, context)
+                connected = await self._enter(stream, hello)
+                await context.write(pb.ConnectResponse(welcome=self._welcome(connected.worker)))
+                await stream.serve(request_iterator, context.write)
             except StreamReplaced:
                 message = f"a newer stream of worker {stream.worker_id} has taken over"
                 await abort(context, make_status(code_pb2.ABORTED, message, "STREAM_REPLACED"))
+            except LeaseTaken:
+                message = f"worker {stream.worker_id} has lost its lease, epoch {stream.epoch}"
+                await abort(context, make_status(code_pb2.ABORTED, message, ErrorCode.LEASE_LOST))
             finally:
-                self._leave(stream)
+                self._leave(stream, connected)
 
     def stop(self) -> None:
         """End every stream, those to come too, with TaskManagerUnavailable."""
@@ -67,47 +70,59 @@ class WorkerServicer(WorkerServiceServicer):
         for stream in self._streams.values():
             stream.end(TaskManagerUnavailable("the task manager is stopping"))
 
-    async def committed(self) -> None:
-        """Return when nothing that the streams have brought is still being committed."""
-        while self._committing:
-            await asyncio.wait(self._committing)
+    async def committed(self, timeout: float) -> None:
+        """Return when nothing that the streams have brought is still being committed, or after ``timeout`` seconds."""
+        if self._committing:
+            await asyncio.wait(self._committing, timeout=timeout)
 
-    async def _enter(self, stream: WorkerStream, lock_path: str) -> Worker:
-        """Make a stream the one of its worker. The older one has brought what it will bring when this returns."""
+    def _make_stream(self, worker_id: str) -> WorkerStream:
+        def publish(changes: Iterable[Change]) -> None:
+            # First the worker's own account: what it has done itself it need not be told.
+            done = tuple(changes)
+            self._workers.note(worker_id, done)
+            self._publish(done)
+
+        def heard(draining: bool) -> None:
+            if (worker := self._workers.get(worker_id)) is not None:
+                worker.hear(draining)
+
+        return WorkerStream(worker_id, self._store, self._renewals, publish, self._committing, heard)
+
+    async def _enter(self, stream: WorkerStream, hello: pb.Hello) -> ConnectedWorker:
+        """Make a stream the one of its worker, with what the worker has to be told first already on its way.
+
+        The older one has brought what it will bring when this returns.
+        """
         if self._stopping:
             raise TaskManagerUnavailable("the task manager is stopping")
         older = self._streams.get(stream.worker_id)
         self._streams[stream.worker_id] = stream
         if older is not None:
-            self._workers.remove(older)
+            if (known := self._workers.get(stream.worker_id)) is not None:
+                self._workers.remove(known)
             await older.replace()
-        return await self._store.register_worker(stream.worker_id, stream.agent, lock_path)
-
-    async def _serve(
-        self, stream: WorkerStream, worker: Worker, requests: AsyncIterator[pb.ConnectRequest], context: Context
-    ) -> None:
+        worker = await self._store.register_worker(_registration(hello))
+        stream.epoch = worker.epoch
+        held = await self._store.held(worker.worker_id, full=True)
+        connected = ConnectedWorker(worker, hello.max_tasks, stream, held)
         if self._streams.get(stream.worker_id) is stream:
-            self._workers.add(stream)
-            self._dispatcher.wake(stream.agent)
-        if worker.applied_sequence:  # it was connected before: somebody may have asked to cancel meanwhile
-            await self._tell_cancels(stream)
-        await stream.serve(requests, context.write)
+            self._workers.add(connected)
+        return connected
 
-    async def _tell_cancels(self, stream: WorkerStream) -> None:
-        which = TaskFilter(states=frozenset({TaskState.WORKING}), agent=stream.agent)
-        after: Position | None = None
-        while tasks := await self._store.list(which, _CANCELS_STEP, after):
-            for task in tasks:
-                if task.worker_id == stream.worker_id and task.cancel_requested_at is not None:
-                    stream.cancel(task.task_id, StateReason.CANCEL_REQUESTED)
-                assert task.created_at is not None, "a stored task has its create time"
-                after = Position(task.created_at, task.task_id)
-
-    def _leave(self, stream: WorkerStream) -> None:
+    def _leave(self, stream: WorkerStream, connected: ConnectedWorker | None) -> None:
         if self._streams.get(stream.worker_id) is stream:
             del self._streams[stream.worker_id]
-        self._workers.remove(stream)
-        self._dispatcher.wake(stream.agent)
+        if connected is not None:
+            self._workers.remove(connected)
+
+    def _welcome(self, worker: Worker) -> pb.Welcome:
+        return pb.Welcome(
+            epoch=worker.epoch,
+            worker_number=worker.number,
+            applied_sequence=worker.applied_sequence,
+            lost_sequence=worker.lost_sequence,
+            lease_ttl=duration_to_proto(self._store.policy.lease_ttl),
+        )
 
 
 async def _hello(requests: AsyncIterator[pb.ConnectRequest]) -> pb.Hello:
@@ -125,6 +140,8 @@ async def _hello(requests: AsyncIterator[pb.ConnectRequest]) -> pb.Hello:
     check_text("hello.agent", hello.agent, MAX_NAME, required=True)
     check_text("hello.session_id", hello.session_id, MAX_ID)
     check_text("hello.lock_path", hello.lock_path, MAX_PATH)
+    if hello.max_tasks < 0:
+        raise InvalidField("hello.max_tasks", f"{hello.max_tasks} is negative")
     if len(hello.task_types) > MAX_TASK_TYPES:
         raise InvalidField("hello.task_types", f"has {len(hello.task_types):,} entries, over {MAX_TASK_TYPES:,}")
     for task_type in hello.task_types:
@@ -132,5 +149,12 @@ async def _hello(requests: AsyncIterator[pb.ConnectRequest]) -> pb.Hello:
     return hello
 
 
-def _welcome(worker: Worker) -> pb.Welcome:
-    return pb.Welcome(epoch=worker.epoch, worker_number=worker.number, applied_sequence=worker.applied_sequence)
+def _registration(hello: pb.Hello) -> Registration:
+    return Registration(
+        worker_id=hello.worker_id,
+        agent=hello.agent,
+        task_types=frozenset(hello.task_types),
+        session_id=hello.session_id,
+        lock_path=hello.lock_path,
+        draining=hello.draining,
+    )

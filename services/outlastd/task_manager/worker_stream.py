@@ -11,13 +11,16 @@ from outlast.core.errors import InvalidField, OutlastError
 from outlast.core.operation import Finish, Operation
 from outlast.core.state import StateReason
 from outlast.core.task import Task
+from outlast.core.worker import Renewal
 from outlast.v1 import worker_service_pb2 as pb
 from outlast.wire.operations import operation_from_proto, result_to_proto
 from outlast.wire.tasks import task_to_proto
+from outlast.wire.times import duration_to_proto
 from outlastd.stores.port import TaskStore
 from outlastd.task_manager.batches import commit, ended_instead
 from outlastd.task_manager.checks import check_operation
 from outlastd.task_manager.projection import Publish
+from outlastd.task_manager.renewals import Renewals
 
 #: Batches that were read and whose answers have not been sent: beyond this the wire has to wait.
 BATCHES_IN_FLIGHT = 16
@@ -27,6 +30,10 @@ MERGED_OPERATIONS = 1_000
 
 class StreamReplaced(Exception):
     """A newer stream of the same worker has taken over."""
+
+
+class LeaseTaken(Exception):
+    """The epoch of the stream is not the worker's any more: it has to connect again, and be told its new one."""
 
 
 @dataclass(slots=True)
@@ -42,31 +49,46 @@ class Batch:
 
 
 class WorkerStream:
-    """A connected worker (workers.ConnectedWorker)."""
+    """What goes up and down between a connected worker and the store (workers.Commands)."""
 
-    def __init__(self, hello: pb.Hello, store: TaskStore, publish: Publish, commits: set[asyncio.Task[None]]) -> None:
-        """``commits`` holds what is being committed, for as long as it is: it may outlive the stream."""
-        self.worker_id = hello.worker_id
-        self.agent = hello.agent
-        self.task_types = frozenset(hello.task_types)
-        self.session_id = hello.session_id
+    def __init__(
+        self,
+        worker_id: str,
+        store: TaskStore,
+        renewals: Renewals,
+        publish: Publish,
+        commits: set[asyncio.Task[None]],
+        on_heard: Callable[[bool], None],
+    ) -> None:
+        """``commits`` holds what is being committed, for as long as it is: it may outlive the stream.
+
+        ``on_heard`` is called whenever the worker says something, with whether it says that it drains.
+        """
+        self.worker_id = worker_id
+        #: The epoch that the worker was welcomed with.
+        self.epoch = 0
         self._store = store
+        self._renewals = renewals
         self._publish = publish
         self._commits = commits
+        self._on_heard = on_heard
         self._slots = asyncio.Semaphore(BATCHES_IN_FLIGHT)
         self._batches: asyncio.Queue[Batch | None] = asyncio.Queue()
         #: What goes down; an exception ends the stream with it, None ends it well.
         self._outbox: asyncio.Queue[pb.ConnectResponse | Exception | None] = asyncio.Queue()
+        #: The newest sign of life that is not answered.
+        self._heartbeat: pb.Heartbeat | None = None
         self._reading: asyncio.Task[None] | None = None
+        self._renewing: asyncio.Task[None] | None = None
         self._committing: asyncio.Task[None] | None = None
 
-    def cancel(self, task_id: int, reason: str) -> None:
-        """Ask the worker to stop a task."""
-        command = pb.Command(cancel=pb.CancelCommand(task_id=task_id, reason=reason))
+    def cancel(self, task_id: int, reason: str, *, ended: bool = False) -> None:
+        """Ask the worker to stop a task, or, when it has ended, to let go of it."""
+        command = pb.Command(cancel=pb.CancelCommand(task_id=task_id, reason=reason, ended=ended))
         self._outbox.put_nowait(pb.ConnectResponse(command=command))
 
     def run(self, task: Task) -> None:
-        """Ask the worker to begin an attempt of a submitted task."""
+        """Give the worker an attempt that is recorded as begun."""
         command = pb.Command(run=pb.RunCommand(task=task_to_proto(task)))
         self._outbox.put_nowait(pb.ConnectResponse(command=command))
 
@@ -99,6 +121,8 @@ class WorkerStream:
 
     async def _hang_up(self) -> None:
         """Read no more, and return when everything that has arrived is committed."""
+        if self._renewing is not None:
+            self._renewing.cancel()
         if self._reading is not None and self._committing is not None:
             self._reading.cancel()
             self._batches.put_nowait(None)
@@ -107,14 +131,37 @@ class WorkerStream:
     async def _read(self, requests: AsyncIterator[pb.ConnectRequest]) -> None:
         try:
             async for request in requests:
-                if request.WhichOneof("message") != "batch":
-                    raise InvalidField("batch", "is missing: only the first message of a stream is a hello")
-                await self._slots.acquire()
-                self._batches.put_nowait(_checked(request.batch))
+                self._on_heard(request.heartbeat.draining)
+                match request.WhichOneof("message"):
+                    case "batch":
+                        await self._slots.acquire()
+                        self._batches.put_nowait(_checked(request.batch))
+                    case "heartbeat":
+                        self._heard(request.heartbeat)
+                    case _:
+                        raise InvalidField("batch", "is missing: only the first message of a stream is a hello")
         except Exception as error:
             self.end(error)
         else:
             self._batches.put_nowait(None)
+
+    def _heard(self, heartbeat: pb.Heartbeat) -> None:
+        """Take a sign of life; what comes while one is being recorded is answered by the newest."""
+        self._heartbeat = heartbeat
+        if self._renewing is None or self._renewing.done():
+            self._renewing = asyncio.create_task(self._renew())
+
+    async def _renew(self) -> None:
+        """Renew the lease and say so; nothing is said of a lease that is not on disk."""
+        ttl = duration_to_proto(self._store.policy.lease_ttl)
+        try:
+            while (heartbeat := self._heartbeat) is not None:
+                self._heartbeat = None
+                if not await self._renewals.renew(Renewal(self.worker_id, self.epoch, heartbeat.draining)):
+                    raise LeaseTaken
+                self._outbox.put_nowait(pb.ConnectResponse(lease=pb.Lease(heartbeat=heartbeat.number, ttl=ttl)))
+        except Exception as error:
+            self.end(error)
 
     async def _commit_all(self) -> None:
         try:

@@ -1,97 +1,212 @@
-"""The workers that are connected here, and the submitted tasks that they have been offered."""
+"""The workers that are connected here, and which tasks each of them holds as far as it has been told."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Set
 from typing import Protocol
 
+from outlast.core.event import Change, EventKind
+from outlast.core.state import StateReason, TaskState
 from outlast.core.task import Task
+from outlast.core.worker import Worker
 
-#: Tasks that one worker is offered and has not started; more wait in the store.
-MAX_OFFERED = 32
+#: The room of a worker that has no bound.
+NO_BOUND = 1 << 31
 
 
-class ConnectedWorker(Protocol):
-    """One stream of a worker, as its commands go down."""
-
-    worker_id: str
-    agent: str
-    task_types: frozenset[str]
-    #: The session that it is bound to; empty when it runs any.
-    session_id: str
-
-    def cancel(self, task_id: int, reason: str) -> None:
-        """Ask it to stop a task."""
-        ...
+class Commands(Protocol):
+    """The way down to one worker. Nothing here waits."""
 
     def run(self, task: Task) -> None:
-        """Ask it to begin an attempt of a submitted task."""
+        """Give it an attempt that is recorded as begun."""
         ...
+
+    def cancel(self, task_id: int, reason: str, *, ended: bool = False) -> None:
+        """Ask it to stop a task, or, when it has ended, to let go of it."""
+        ...
+
+
+class ConnectedWorker:
+    """A worker with a stream here."""
+
+    def __init__(
+        self,
+        worker: Worker,
+        max_tasks: int,
+        commands: Commands,
+        held: Iterable[Task],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """``held`` is what the store says it holds; ``max_tasks`` is 0 for no bound."""
+        self.worker = worker
+        self.draining = worker.draining
+        self.commands = commands
+        self._max_tasks = max_tasks
+        self._clock = clock
+        self._heard_at = clock()
+        #: The attempt of each task that it holds, as far as its own operations and our commands say.
+        self._held: dict[int, int] = {}
+        #: Which requests to cancel it has been told.
+        self._told: dict[int, object] = {}
+        #: Whether a claim for it is under way: the store may know of tasks that it has yet to be given.
+        self.claiming = False
+        #: When what it holds is compared with the store next (commander.py); None where that is not settled.
+        self.compare_at: float | None = None
+        #: When it was last given a task, as a count: who waited longest is next.
+        self.turn = 0
+        for task in held:
+            self.resume(task)
+
+    @property
+    def worker_id(self) -> str:
+        """The worker's id."""
+        return self.worker.worker_id
+
+    @property
+    def room(self) -> int:
+        """How many more tasks it may be given."""
+        if self.draining or not self.worker.task_types:
+            return 0
+        return max(self._max_tasks - len(self._held), 0) if self._max_tasks else NO_BOUND
+
+    @property
+    def silent(self) -> float:
+        """For how many seconds nothing has been heard of it on this stream."""
+        return self._clock() - self._heard_at
+
+    def hear(self, draining: bool) -> None:
+        """Take notice that it has said something."""
+        self._heard_at = self._clock()
+        self.draining = self.draining or draining
+
+    @property
+    def held(self) -> Set[int]:
+        """The ids of the tasks that it holds."""
+        return self._held.keys()
+
+    @property
+    def asked_to_cancel(self) -> Set[int]:
+        """The ids of those among them that it has been asked to stop."""
+        return self._told.keys()
+
+    def give(self, task: Task) -> None:
+        """Tell it to run an attempt that was claimed for it; nothing when it has been told."""
+        if self._held.get(task.task_id, 0) < task.attempt:
+            self._held[task.task_id] = task.attempt
+            self.commands.run(task)
+
+    def note(self, change: Change) -> None:
+        """Take notice of what the worker itself has done."""
+        task = change.task
+        if change.event.kind is not EventKind.STATE_CHANGED:
+            return
+        if task.worker_id == self.worker_id and not task.state.terminal:
+            self._held[task.task_id] = task.attempt
+        else:
+            self._let_go(task.task_id)
+
+    def follow(self, task: Task) -> None:
+        """Tell it what others have done to a task that it holds: asked to cancel it, ended it, taken it away."""
+        if task.task_id not in self._held:
+            return
+        if task.state.terminal:
+            self._let_go(task.task_id)
+            self.commands.cancel(task.task_id, task.state_reason, ended=True)
+        elif (task.worker_id, task.epoch) != (self.worker_id, self.worker.epoch):
+            # Its lease is lost: the next heartbeat says so, with everything that goes with it.
+            self._let_go(task.task_id)
+        else:
+            self._tell_cancel(task)
+
+    def forget(self, task_id: int) -> None:
+        """Tell it that a task which it held has ended and is deleted."""
+        if task_id in self._held:
+            self._let_go(task_id)
+            self.commands.cancel(task_id, "", ended=True)
+
+    def misses(self, task: Task) -> bool:
+        """Whether it holds an attempt that was claimed for it, and has not been told on this stream."""
+        return self.was_claimed(task) and self._held.get(task.task_id, 0) < task.attempt
+
+    def resume(self, task: Task) -> None:
+        """Tell it of a task that the store says it holds what it has not been told on this stream."""
+        if self.was_claimed(task):
+            self.give(task)
+        else:
+            self._held.setdefault(task.task_id, task.attempt)
+        self._tell_cancel(task)
+
+    def was_claimed(self, task: Task) -> bool:
+        """Whether a task that it holds was given to it, and not begun by its own start.
+
+        Its own start makes attempt 1 of a task that it has created; one that it created under a lease which is lost
+        went back to the queue with that lease.
+        """
+        creator, sequence = task.created_by
+        return task.state is TaskState.WORKING and (
+            task.attempt > 1 or creator != self.worker_id or sequence <= self.worker.lost_sequence
+        )
+
+    def _tell_cancel(self, task: Task) -> None:
+        """Pass a request to cancel on, once; a stricter one is another request."""
+        request = (task.cancel_requested_at, task.cancel_until)
+        if task.cancel_requested_at is not None and self._told.get(task.task_id) != request:
+            self._told[task.task_id] = request
+            self.commands.cancel(task.task_id, StateReason.CANCEL_REQUESTED)
+
+    def _let_go(self, task_id: int) -> None:
+        self._held.pop(task_id, None)
+        self._told.pop(task_id, None)
 
 
 class Workers:
-    """The registry: one stream a worker, and who was offered what. Everything runs on the services' loop."""
+    """The registry: one stream a worker. Everything runs on the services' loop."""
 
     def __init__(self) -> None:
         self._connected: dict[str, ConnectedWorker] = {}
-        self._offered: dict[int, ConnectedWorker] = {}
-        #: When each worker was last offered a task, as a count: who waited longest is next.
-        self._turns: dict[str, int] = {}
-        self._turn = 0
+        #: Called with an agent of which a worker has room that it had not.
+        self.on_room: Callable[[str], None] = lambda agent: None
+
+    def __iter__(self) -> Iterator[ConnectedWorker]:
+        """Give those that are connected now."""
+        return iter(list(self._connected.values()))
 
     def add(self, worker: ConnectedWorker) -> None:
-        """Let a worker be given commands."""
+        """Let a worker be given tasks and commands."""
         self._connected[worker.worker_id] = worker
-        self._turns[worker.worker_id] = 0
+        self.on_room(worker.worker.agent)
 
     def remove(self, worker: ConnectedWorker) -> None:
-        """Forget a stream that has ended, and the offers made on it."""
+        """Forget a stream that has ended."""
         if self._connected.get(worker.worker_id) is worker:
-            del self._connected[worker.worker_id], self._turns[worker.worker_id]
-        self._offered = {task_id: holder for task_id, holder in self._offered.items() if holder is not worker}
+            del self._connected[worker.worker_id]
 
-    def task_types_with_room(self, agent: str) -> Sequence[str]:
-        """Return the task types of an agent that a connected worker could be offered now."""
-        return sorted({name for worker in self._with_room(agent) for name in worker.task_types})
+    def get(self, worker_id: str) -> ConnectedWorker | None:
+        """Return the worker with an id, when it is connected here."""
+        return self._connected.get(worker_id)
 
-    def can_run(self, task: Task) -> bool:
-        """Whether a connected worker can run a task."""
-        return any(_suits(worker, task) for worker in self._of(task.agent))
+    def note(self, worker_id: str, changes: Iterable[Change]) -> None:
+        """Take notice of what a worker itself has done."""
+        worker = self._connected.get(worker_id)
+        if worker is None:
+            return
+        full = worker.room == 0
+        for change in changes:
+            worker.note(change)
+        self._tell_room(worker, full)
 
-    def offered(self) -> frozenset[int]:
-        """Return the ids of the tasks that are offered and not started."""
-        return frozenset(self._offered)
+    def follow(self, task: Task) -> None:
+        """Tell whoever holds a task what others have done to it; nothing when no such worker is connected here."""
+        if (worker := self._connected.get(task.worker_id)) is not None:
+            self.tell(worker, task)
 
-    def offer(self, task: Task) -> bool:
-        """Offer a task to the worker that suits it, has room and waited longest; False when there is none."""
-        suited = [worker for worker in self._with_room(task.agent) if _suits(worker, task)]
-        if not suited:
-            return False
-        worker = min(suited, key=lambda worker: self._turns[worker.worker_id])
-        self._turn += 1
-        self._turns[worker.worker_id] = self._turn
-        self._offered[task.task_id] = worker
-        worker.run(task)
-        return True
+    def tell(self, worker: ConnectedWorker, task: Task) -> None:
+        """Tell a worker what others have done to a task that it holds, or held."""
+        full = worker.room == 0
+        worker.follow(task)
+        self._tell_room(worker, full)
 
-    def settle(self, task_id: int) -> bool:
-        """Note that a task waits no more; True when it was offered, so that there is room for another."""
-        return self._offered.pop(task_id, None) is not None
-
-    def cancel(self, task: Task, reason: str) -> None:
-        """Ask whoever holds a task, or was offered it, to stop it; nothing when no such worker is connected here."""
-        worker = self._offered.get(task.task_id) or self._connected.get(task.worker_id)
-        if worker is not None:
-            worker.cancel(task.task_id, reason)
-
-    def _of(self, agent: str) -> Iterable[ConnectedWorker]:
-        return (worker for worker in self._connected.values() if worker.agent == agent)
-
-    def _with_room(self, agent: str) -> Iterable[ConnectedWorker]:
-        load = Counter(worker.worker_id for worker in self._offered.values())
-        return (worker for worker in self._of(agent) if load[worker.worker_id] < MAX_OFFERED)
-
-
-def _suits(worker: ConnectedWorker, task: Task) -> bool:
-    return task.task_type in worker.task_types and worker.session_id in ("", task.session_id)
+    def _tell_room(self, worker: ConnectedWorker, full: bool) -> None:
+        if full and worker.room:
+            self.on_room(worker.worker.agent)

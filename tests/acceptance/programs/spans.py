@@ -1,10 +1,11 @@
-"""User code that opens spans of its own inside a task, on a loop and on a thread."""
+"""User code that opens spans of its own inside a task: on a loop, on a thread, in every attempt."""
 
+import asyncio
 from typing import Any
 
 from opentelemetry import trace
 
-from outlast import App
+from outlast import App, current_task
 
 app = App()
 tracer = trace.get_tracer("program")
@@ -30,9 +31,29 @@ async def breaks() -> None:
     raise ValueError("broken")
 
 
+@app.async_task(max_attempts=3, backoff=0.05)
+async def flaky() -> str:
+    """Fail twice inside a span, succeed with the third attempt."""
+    attempt = current_task().attempt
+    with tracer.start_as_current_span(f"try {attempt}"):
+        if attempt < 3:
+            raise OSError(f"not the {attempt}. time")
+        return "at last"
+
+
+@app.async_task
+async def endless() -> None:
+    """Wait for ever."""
+    await asyncio.Event().wait()
+
+
 @app.entrypoint
 async def handler(payload: dict[str, Any]) -> str:
-    """Start the three of them."""
+    """Start the one that is named, or the three that end at once."""
+    if "start" in payload:
+        named: dict[str, Any] = {"research": research, "flaky": flaky, "endless": endless}
+        named[payload["start"]].start()
+        return "started"
     research.start()
     compute.start()
     breaks.start()

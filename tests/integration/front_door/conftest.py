@@ -15,7 +15,7 @@ import pytest
 from outlast.context import RequestContext
 from outlast.ping import PingBoard, PingStatus
 from outlast.tasks.call_pool import CallPool
-from outlast.tasks.channel import open_channel
+from outlast.tasks.channel import Replicas
 from outlast.tasks.ledger import Ledger
 from outlast.tasks.loops import LoopThread
 from outlast.v1.task_service_pb2_grpc import add_TaskServiceServicer_to_server
@@ -146,13 +146,13 @@ async def open_door(agent: Agent) -> AsyncIterator[Open]:
     add_TaskServiceServicer_to_server(agent.tasks, server)
     grpc_port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    channel = open_channel(f"127.0.0.1:{grpc_port}")
+    channels = Replicas([f"127.0.0.1:{grpc_port}"])
     doors: list[FrontDoor] = []
     async with aiohttp.ClientSession() as session:
 
         async def open_one(host: str = "127.0.0.1", **options: Any) -> Client:
             runtime = Runtime(agent.ledger, agent.loop, agent.pool)
-            door = FrontDoor(agent, agent.ping, runtime, agent.durability, channel, FrontDoorOptions(**options))
+            door = FrontDoor(agent, agent.ping, runtime, agent.durability, channels, FrontDoorOptions(**options))
             await door.start(host, 0)
             doors.append(door)
             return Client(session, door)
@@ -160,7 +160,7 @@ async def open_door(agent: Agent) -> AsyncIterator[Open]:
         yield open_one
     for door in doors:
         await door.stop(grace=1.0)
-    await channel.close()
+    await channels.close()
     await server.stop(None)
     await asyncio.to_thread(agent.loop.close, 1.0)
     agent.pool.close()

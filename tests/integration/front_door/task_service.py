@@ -8,6 +8,8 @@ from typing import Any, TypeAlias
 
 import grpc
 import grpc.aio
+from google.protobuf import duration_pb2, empty_pb2
+from google.rpc.error_details_pb2 import RetryInfo
 
 from outlast.core.errors import OutlastError, TaskNotFound
 from outlast.v1 import task_pb2
@@ -26,8 +28,14 @@ class ScriptedTaskService(TaskServiceServicer):
         self.events: list[task_pb2.TaskEvent] = []
         #: Raised by every method while it is set: an error of ours, or a bare gRPC status.
         self.failure: OutlastError | grpc.StatusCode | None = None
-        #: How the watch ends: at its end, or with a status.
-        self.watch_failure: grpc.StatusCode | None = None
+        #: What the RetryInfo of an error says, where it has one.
+        self.retry_seconds: float | None = None
+        #: How a wait fails, in order, before one does not.
+        self.wait_failures: list[grpc.StatusCode] = []
+        #: How each watch ends, in order: with a status, or (None, and those that are not listed) at its end.
+        self.watch_failures: list[grpc.StatusCode | None] = []
+        #: The sessions' cursors that are known, in the order of ``events``.
+        self.cursors: list[str] = []
         self.hold_watch = asyncio.Event()
         self.hold_watch.set()
         self.watch_ended = asyncio.Event()
@@ -50,6 +58,10 @@ class ScriptedTaskService(TaskServiceServicer):
         error = self.failure or (None if request.name in self.tasks else TaskNotFound(request.name))
         if error is not None:
             status = to_status(error)
+            if self.retry_seconds is not None:
+                del status.details[1:]
+                delay = duration_pb2.Duration(seconds=int(self.retry_seconds), nanos=int(self.retry_seconds % 1 * 1e9))
+                status.details.add().Pack(RetryInfo(retry_delay=delay))
             context.set_trailing_metadata(((DETAILS_KEY, status.SerializeToString()),))
             code = next(code for code in grpc.StatusCode if code.value[0] == status.code)
             await context.abort(code, status.message)
@@ -73,8 +85,20 @@ class ScriptedTaskService(TaskServiceServicer):
         """Answer the task as it stands."""
         return await self._look_up(request, context)
 
+    async def RetryTask(self, request: pb.RetryTaskRequest, context: Context) -> task_pb2.Task:
+        """Answer a new task with the next id."""
+        old = await self._look_up(request, context)
+        return self.add(old.task_id + 1, state=task_pb2.Task.SUBMITTED, labels={"outlast.retry_of": str(old.task_id)})
+
+    async def DeleteTask(self, request: pb.DeleteTaskRequest, context: Context) -> empty_pb2.Empty:
+        """Forget a task."""
+        del self.tasks[(await self._look_up(request, context)).name]
+        return empty_pb2.Empty()
+
     async def WaitTask(self, request: pb.WaitTaskRequest, context: Context) -> task_pb2.Task:
-        """Answer the task at once."""
+        """Answer the task at once, unless it is to fail first."""
+        if self.wait_failures:
+            await context.abort(self.wait_failures.pop(0), "so the script says")
         return await self._look_up(request, context)
 
     async def WatchTask(self, request: pb.WatchTaskRequest, context: Context) -> AsyncIterator[pb.WatchTaskResponse]:
@@ -84,8 +108,24 @@ class ScriptedTaskService(TaskServiceServicer):
             for event in self.events:
                 if event.generation > request.after_generation:
                     yield pb.WatchTaskResponse(event=event)
-            await self.hold_watch.wait()
-            if self.watch_failure is not None:
-                await context.abort(self.watch_failure, "so the script says")
+            await self._end_watch(context)
         finally:
             self.watch_ended.set()
+
+    async def WatchSession(
+        self, request: pb.WatchSessionRequest, context: Context
+    ) -> AsyncIterator[pb.WatchSessionResponse]:
+        """Stream the events after the cursor."""
+        self.asked.append(request)
+        if request.cursor and request.cursor not in self.cursors:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "cursor: is none of ours")
+        first = self.cursors.index(request.cursor) + 1 if request.cursor else 0
+        for event, cursor in list(zip(self.events, self.cursors, strict=True))[first:]:
+            yield pb.WatchSessionResponse(event=event, cursor=cursor)
+        await self._end_watch(context)
+
+    async def _end_watch(self, context: Context) -> None:
+        await self.hold_watch.wait()
+        failure = self.watch_failures.pop(0) if self.watch_failures else None
+        if failure is not None:
+            await context.abort(failure, "so the script says")

@@ -31,7 +31,7 @@ async def _still_serves(client: Client) -> bool:
     [
         ("GET", "/invocations", 405, "POST", b"Method Not Allowed"),
         ("POST", "/ping", 405, "GET, HEAD", b"Method Not Allowed"),
-        ("POST", "/tasks/1", 405, "GET, HEAD", b"Method Not Allowed"),
+        ("POST", "/tasks/1", 405, "DELETE, GET, HEAD", b"Method Not Allowed"),
         ("GET", "/tasks/1/cancel", 405, "POST", b"Method Not Allowed"),
         ("GET", "/", 404, None, b"Not Found"),
         ("GET", "/tasks/1/unknown", 404, None, b"Not Found"),
@@ -204,7 +204,7 @@ async def test_origins_are_refused_unless_allowed(agent: Agent, open_door: Open)
     assert refused.status == 403
     assert "OUTLAST_ALLOWED_ORIGINS" in refused.json["error"]
     assert (allowed.status, allowed.headers["Access-Control-Allow-Origin"]) == (200, "https://good.example")
-    assert (preflight.status, preflight.headers["Access-Control-Allow-Methods"]) == (204, "GET, POST")
+    assert (preflight.status, preflight.headers["Access-Control-Allow-Methods"]) == (204, "GET, POST, DELETE")
 
 
 async def test_a_taken_port_is_one_line(open_door: Open) -> None:

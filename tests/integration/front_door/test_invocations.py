@@ -14,7 +14,7 @@ import pytest
 from starlette.exceptions import HTTPException
 
 from outlast.context import RequestContext, current_invocation
-from outlast.core.errors import TaskManagerUnavailable
+from outlast.core.errors import BacklogFull, TaskManagerUnavailable
 from outlast.core.operation import Start
 from outlast.telemetry import records
 from outlastd.front_door.rules import InvocationRules
@@ -224,6 +224,28 @@ async def test_an_http_exception_chooses_its_status(agent: Agent, open_door: Ope
     assert (answer.status, answer.json) == (422, {"error": ["field", "prompt"]})
     assert line["level"] == "WARNING"
     assert line["message"].startswith("HTTP 422 (")
+
+
+@pytest.mark.parametrize(("started", "status"), [(0, 429), (1, 500)])
+async def test_a_full_backlog_is_told_as_one(
+    agent: Agent, open_door: Open, lines: Any, started: int, status: int
+) -> None:
+    """Our own refusal of a start is 429 with Retry-After, which clients repeat: not once the call started a task."""
+
+    async def handler(payload: Any) -> Any:
+        for _ in range(started):
+            agent.ledger.start(Start("work"))
+        raise BacklogFull("10,000 tasks wait already")
+
+    agent.entrypoint_handler = handler
+    client = await open_door()
+
+    answer = await client.invoke()
+
+    assert (answer.status, answer.json["error"]) == (status, "10,000 tasks wait already")
+    assert ("Retry-After" in answer.headers) is (status == 429)
+    assert ("X-Outlast-Task-Ids" in answer.headers) is bool(started)
+    assert lines()[-1]["level"] == ("WARNING" if status == 429 else "ERROR")
 
 
 async def test_a_starlette_response_is_passed_through(agent: Agent, open_door: Open, lines: Any) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from outlast.core.operation import Finish, Start
 from outlast.core.state import TaskState
-from outlast.tasks.channel import open_channel
+from outlast.tasks.channel import Replicas
 from outlast.tasks.stream import WorkerIdentity, WorkerStream
 from outlastd.front_door.server import FrontDoor, FrontDoorOptions, Runtime
 from outlastd.stores.sqlite import SQLiteTaskStore
@@ -28,18 +28,18 @@ async def client(agent: Agent, tmp_path: Path) -> AsyncIterator[Client]:
     store = await SQLiteTaskStore.open(tmp_path / "outlast.db")
     manager = TaskManagerServer(store, ServerSettings(listen="127.0.0.1:0"))
     address = (await manager.start()).public
-    channel = open_channel(address)
-    stream = WorkerStream(agent.ledger, channel, WorkerIdentity("worker-1", "agent"), address=address)
+    replicas = Replicas([address])
+    stream = WorkerStream(agent.ledger, replicas, WorkerIdentity("worker-1", "agent"), run=lambda _: None)
     stream.start()
     await stream.ready(10)
     runtime = Runtime(agent.ledger, agent.loop, agent.pool)
-    door = FrontDoor(agent, agent.ping, runtime, stream, channel, FrontDoorOptions())
+    door = FrontDoor(agent, agent.ping, runtime, stream, replicas, FrontDoorOptions())
     await door.start("127.0.0.1", 0)
     async with aiohttp.ClientSession() as session:
         yield Client(session, door)
     await door.stop(1.0)
     await stream.close(1.0)
-    await channel.close()
+    await replicas.close()
     await manager.stop(0)
     await store.close()
 

@@ -10,8 +10,9 @@ import grpc
 import pytest
 from google.rpc import status_pb2
 
-from outlast.core.errors import IllegalTransition, InvalidField, StoreUnavailable
+from outlast.core.errors import BacklogFull, IllegalTransition, InvalidField, StoreUnavailable
 from outlast.v1 import task_pb2
+from outlast.v1 import task_service_pb2 as pb
 from outlastd.front_door.rules import InvocationRules
 
 from .conftest import Agent, Open
@@ -79,14 +80,18 @@ async def test_a_list_passes_its_filters_on(agent: Agent, open_door: Open) -> No
         ("/tasks/7/wait?timeout=soon", "timeout"),
         ("/tasks/7/wait?timeout=nan", "timeout"),
         ("/tasks/7/events?after=x", "after"),
+        ("/tasks/events", "session"),
+        ("POST /tasks/7/cancel?force=perhaps", "force"),
+        ("POST /tasks/7/cancel?grace=-1", "grace"),
     ],
 )
 async def test_a_wrong_parameter_is_400_and_named(agent: Agent, open_door: Open, path: str, field: str) -> None:
     """What a parameter cannot be is refused with its name."""
     agent.tasks.add(7)
     client = await open_door()
+    method, _, path = path.rpartition(" ")
 
-    answer = await client.get(path)
+    answer = await client.ask(method or "GET", path)
 
     assert (400, "INVALID_ARGUMENT", field) == (answer.status, answer.json["code"], answer.json["field"])
 
@@ -126,6 +131,79 @@ async def test_errors_of_the_task_manager_keep_their_meaning(
     assert ("Retry-After" in answer.headers) is (status in (429, 503))
 
 
+async def test_the_task_manager_says_when_to_come_again(agent: Agent, open_door: Open) -> None:
+    """The delay of its RetryInfo, rounded up to whole seconds, is the Retry-After."""
+    agent.tasks.failure = BacklogFull("too much waits")
+    agent.tasks.retry_seconds = 4.2
+    client = await open_door()
+
+    answer = await client.ask("POST", "/tasks/7/retry")
+
+    assert (answer.status, answer.headers["Retry-After"]) == (429, "5")
+    assert answer.json == {"error": "too much waits", "code": "RESOURCE_EXHAUSTED"}
+
+
+async def test_a_cancel_may_be_forced(agent: Agent, open_door: Open) -> None:
+    """``force`` and ``grace`` reach the task manager; neither is sent where nobody asks."""
+    agent.tasks.add(7)
+    client = await open_door()
+
+    for query in ("", "?force", "?force=false", "?force=true&grace=1.5"):
+        assert (await client.ask("POST", f"/tasks/7/cancel{query}")).status == 200
+    asked = [request for request in agent.tasks.asked if isinstance(request, pb.CancelTaskRequest)]
+
+    assert [request.force for request in asked] == [False, True, False, True]
+    assert [request.HasField("grace") for request in asked] == [False, False, False, True]
+    assert asked[-1].grace.ToMilliseconds() == 1500
+
+
+async def test_a_retry_answers_the_new_task(agent: Agent, open_door: Open) -> None:
+    """The key of the request is the task manager's idempotency key."""
+    agent.tasks.add(7, state=Task.FAILED)
+    client = await open_door()
+
+    answer = await client.ask("POST", "/tasks/7/retry", headers={"Idempotency-Key": "once"})
+
+    assert (answer.status, answer.json["taskId"], answer.json["state"]) == (200, "8", "SUBMITTED")
+    assert answer.json["labels"] == {"outlast.retry_of": "7"}
+    assert agent.tasks.asked[-1].idempotency_key == "once"
+
+
+async def test_a_sessions_idempotency_keys_are_its_own(agent: Agent, open_door: Open) -> None:
+    """The same key of two sessions is two keys for the task manager, and each is the same again."""
+    client = await open_door()
+    for task_id, session_id in ((7, "one"), (8, "other"), (7, "one")):
+        agent.tasks.add(task_id, state=Task.FAILED, session_id=session_id)
+        headers = {"Idempotency-Key": "once", SESSION: session_id}
+        assert (await client.ask("POST", f"/tasks/{task_id}/retry", headers=headers)).status == 200
+
+    one, other, again = (each.idempotency_key for each in agent.tasks.asked if isinstance(each, pb.RetryTaskRequest))
+    assert one == again
+    assert len({one, other, "once"}) == 3
+
+
+async def test_a_deleted_task_is_gone(agent: Agent, open_door: Open) -> None:
+    """The answer is 204 without a body, and the second one 404."""
+    agent.tasks.add(7, state=Task.COMPLETED)
+    client = await open_door()
+
+    first = await client.ask("DELETE", "/tasks/7")
+    second = await client.ask("DELETE", "/tasks/7")
+
+    assert (first.status, first.body, second.status) == (204, b"", 404)
+
+
+async def test_a_wait_outlives_the_task_manager(agent: Agent, open_door: Open) -> None:
+    """A task manager that goes away while somebody waits is asked again."""
+    agent.tasks.add(7, state=Task.COMPLETED)
+    agent.tasks.wait_failures = [grpc.StatusCode.UNAVAILABLE] * 2
+    client = await open_door()
+
+    answer = await client.get("/tasks/7/wait?timeout=30")
+
+    assert (answer.status, answer.json["state"]) == (200, "COMPLETED")
+
+
 async def test_a_session_sees_its_own_tasks_only(agent: Agent, open_door: Open) -> None:
     """With a session header other sessions' tasks do not exist, for any of the paths; nothing is done to them."""
     agent.tasks.add(7, session_id="mine")
@@ -141,16 +219,22 @@ async def test_a_session_sees_its_own_tasks_only(agent: Agent, open_door: Open) 
         await status("POST", "/tasks/7/cancel"),
         await status("GET", "/tasks/7/wait"),
     ]
-    theirs = [
-        await status(method, f"/tasks/{task_id}{action}")
-        for task_id in (8, 9)
-        for method, action in (("GET", ""), ("POST", "/cancel"), ("GET", "/wait"), ("GET", "/events"))
-    ]
+    actions = (
+        ("GET", ""),
+        ("DELETE", ""),
+        ("POST", "/cancel"),
+        ("POST", "/retry"),
+        ("GET", "/wait"),
+        ("GET", "/events"),
+    )
+    theirs = [await status(method, f"/tasks/{task_id}{action}") for task_id in (8, 9) for method, action in actions]
     listed = await client.ask("GET", "/tasks", headers={SESSION: "mine"})
     other = await client.ask("GET", "/tasks?session=theirs", headers={SESSION: "mine"})
 
     assert mine == [200] * 3
-    assert theirs == [404] * 8
+    assert theirs == [404] * 12
+    assert set(agent.tasks.tasks) == {"tasks/7", "tasks/8", "tasks/9"}
+    assert await status("GET", "/tasks/events?session=theirs") == 404
     assert {task["sessionId"] for task in listed.json["tasks"]} == {"mine"}
     assert other.json == {"tasks": []}
 
@@ -238,15 +322,69 @@ async def test_a_silent_watch_has_comments_and_ends_with_its_client(agent: Agent
     assert first == b": keepalive\n\n"
 
 
-async def test_a_watch_that_is_broken_off_says_how_to_go_on(agent: Agent, open_door: Open) -> None:
-    """When the task manager goes away within a watch, the stream ends with a comment and not with an error."""
+async def test_a_watch_goes_on_where_it_was_broken_off(agent: Agent, open_door: Open) -> None:
+    """The task manager may go away within a watch, again and again: each event comes once, and the stream ends well."""
     _events(agent, terminal=False)
-    agent.tasks.watch_failure = grpc.StatusCode.UNAVAILABLE
+    events, agent.tasks.events = agent.tasks.events, agent.tasks.events[:1]
+    agent.tasks.watch_failures = [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL, grpc.StatusCode.CANCELLED]
+    agent.tasks.hold_watch.clear()
+    client = await open_door(rules=InvocationRules(keepalive=0.01))
+
+    async with client.session.get(f"{client.url}/tasks/7/events") as response:
+        while b"id: 1" not in await response.content.readuntil(b"\n\n"):
+            pass
+        agent.tasks.events = events
+        agent.tasks.hold_watch.set()
+        rest = await response.content.read()
+
+    ids = [line for line in rest.splitlines() if line.startswith(b"id: ")]
+    assert ids == [b"id: 2", b"id: 3"]
+    asked = [request for request in agent.tasks.asked if isinstance(request, pb.WatchTaskRequest)]
+    assert [request.after_generation for request in asked] == [0, 1, 3, 3]
+
+
+async def test_a_watch_of_what_is_deleted_ends(agent: Agent, open_door: Open) -> None:
+    """What the task manager refuses for good is not asked again; the reason is a comment."""
+    agent.tasks.add(7)
+    agent.tasks.watch_failures = [grpc.StatusCode.NOT_FOUND]
     client = await open_door()
 
     answer = await client.get("/tasks/7/events")
 
-    assert answer.body.endswith(b": the task manager broke off; ask again with Last-Event-ID\n\n")
+    assert answer.body.startswith(b": ")
+    assert b"so the script says" in answer.body
+
+
+async def test_all_events_of_a_session_come_with_their_cursors(agent: Agent, open_door: Open) -> None:
+    """The ids are the cursors, of this agent's tasks; Last-Event-ID and ?after= go on behind one, over a break too."""
+    _events(agent, terminal=False)
+    agent.tasks.cursors = ["c-1", "c-2", "c-3"]
+    agent.tasks.watch_failures = [grpc.StatusCode.UNAVAILABLE]
+    client = await open_door()
+
+    whole = await client.get("/tasks/events?session=s-1")
+    rest = await client.ask("GET", "/tasks/events?after=c-1", headers={SESSION: "s-1", "Last-Event-ID": "c-2"})
+    by_query = await client.get("/tasks/events?session=s-1&after=c-2")
+    asked = [request for request in agent.tasks.asked if isinstance(request, pb.WatchSessionRequest)]
+
+    assert [line for line in whole.body.splitlines() if line.startswith(b"id: ")] == [
+        b"id: c-1",
+        b"id: c-2",
+        b"id: c-3",
+    ]
+    assert rest.body == by_query.body
+    assert rest.body.startswith(b'id: c-3\ndata: {"task": "tasks/7", "generation": "3", ')
+    assert {(request.session_id, request.agent) for request in asked} == {("s-1", "agent")}
+    assert [request.cursor for request in asked] == ["", "c-3", "c-2", "c-2"]
+
+
+async def test_a_cursor_that_is_none_is_400(agent: Agent, open_door: Open) -> None:
+    """What the task manager refuses at once is a status and no stream."""
+    client = await open_door()
+
+    answer = await client.get("/tasks/events?session=s-1&after=nonsense")
+
+    assert (answer.status, answer.json["code"]) == (400, "INVALID_ARGUMENT")
 
 
 async def test_stopping_ends_watches_without_waiting(agent: Agent, open_door: Open) -> None:

@@ -1,7 +1,8 @@
-"""A task manager that can be stopped and started again, and a worker stream to it."""
+"""Task managers that can be stopped and started again, and a worker stream to them."""
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from functools import partial
@@ -10,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from outlast.app import App
-from outlast.tasks.channel import open_channel
+from outlast.core.policy import DEFAULT_POLICY, Policy
+from outlast.tasks.channel import Replicas, open_channel
+from outlast.tasks.lease import WorkerLease
 from outlast.tasks.stream import WorkerIdentity, WorkerStream
 from outlast.tasks.submitted import run_submitted
 from outlast.v1.task_service_pb2_grpc import TaskServiceStub
@@ -21,18 +24,27 @@ from outlastd.task_manager.server import ServerSettings, TaskManagerServer
 class Manager:
     """A real task manager on a Unix socket; what it has recorded outlives a stop."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, name: str = "manager", policy: Policy = DEFAULT_POLICY) -> None:
+        """Several in one folder are replicas: they share its store."""
         self._folder = folder
+        self._policy = policy
+        self._socket = folder / f"{name}.sock"
         self._running: tuple[SQLiteTaskStore, TaskManagerServer] | None = None
-        self.address = f"unix:{folder / 'manager.sock'}"
+        self.address = f"unix:{self._socket}"
 
     async def start(self) -> None:
         """Open the store and serve."""
-        store = await SQLiteTaskStore.open(self._folder / "outlast.db")
-        settings = ServerSettings(listen="127.0.0.1:0", socket_path=self._folder / "manager.sock", agent="agent")
+        store = await SQLiteTaskStore.open(self._folder / "outlast.db", self._policy)
+        settings = ServerSettings(listen="127.0.0.1:0", socket_path=self._socket, agent="agent")
         server = TaskManagerServer(store, settings)
         await server.start()
         self._running = store, server
+
+    @property
+    def store(self) -> SQLiteTaskStore:
+        """What it keeps tasks in."""
+        assert self._running is not None
+        return self._running[0]
 
     async def stop(self) -> None:
         """Hang up on everybody and close the store; a second time does nothing."""
@@ -69,20 +81,30 @@ def app() -> Iterator[App]:
     app.runtime.tasks_loop.close(5.0)
 
 
+@contextlib.asynccontextmanager
+async def worker(app: App, *managers: Manager, lease: WorkerLease | None = None) -> AsyncIterator[WorkerStream]:
+    """The app's worker stream to these replicas, not started: tests define their tasks first."""
+    replicas = Replicas([manager.address for manager in managers])
+    stream = WorkerStream(
+        app.runtime.ledger,
+        replicas,
+        # The test's own functions are known once it has defined them.
+        WorkerIdentity("worker", "agent", ["double", "wait"]),
+        run=partial(run_submitted, app.runtime, app.async_task.functions),
+        lease=lease,
+    )
+    try:
+        yield stream
+    finally:
+        await stream.close(0)
+        await replicas.close()
+
+
 @pytest.fixture
 async def stream(manager: Manager, app: App) -> AsyncIterator[WorkerStream]:
-    """The app's worker stream, not started: tests define their tasks first."""
-    async with open_channel(manager.address) as channel:
-        stream = WorkerStream(
-            app.runtime.ledger,
-            channel,
-            # The test's own functions are known once it has defined them.
-            WorkerIdentity("worker", "agent", ["double", "wait"]),
-            address=manager.address,
-            run=partial(run_submitted, app.runtime, app.async_task.functions),
-        )
+    """The app's worker stream to the manager."""
+    async with worker(app, manager) as stream:
         yield stream
-        await stream.close(0)
 
 
 @pytest.fixture

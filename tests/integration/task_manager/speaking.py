@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -10,10 +11,12 @@ import grpc.aio
 import pytest
 
 from outlast.core.errors import OutlastError
+from outlast.core.event import Change
 from outlast.core.operation import Action, Finish, Operation, Start
 from outlast.core.state import TaskState
 from outlast.core.task import Task
 from outlast.v1 import worker_service_pb2 as pb
+from outlast.v1.task_pb2 import Task as TaskMessage
 from outlast.v1.worker_service_pb2_grpc import WorkerServiceStub
 from outlast.wire.errors import from_rpc_error
 from outlast.wire.operations import operation_to_proto, result_from_proto
@@ -33,6 +36,10 @@ class Seen:
         """Remember that an attempt has begun."""
         self.lines.append(("started", task.task_id))
 
+    def runs_again(self, change: Change) -> None:
+        """Remember that an attempt is followed by another one."""
+        self.lines.append((f"again after {change.task.state_reason}", change.task.task_id))
+
     def ended(self, task: Task) -> None:
         """Remember how a task has ended."""
         self.lines.append((task.state_reason or task.state.name, task.task_id))
@@ -45,11 +52,12 @@ class Speaker:
         self.call = call
         self.welcome = pb.Welcome()
 
-    async def hello(self, worker_id: str = "worker-1", *task_types: str, agent: str = "agent") -> pb.Welcome:
+    async def hello(
+        self, worker_id: str = "worker-1", *task_types: str, agent: str = "agent", **more: object
+    ) -> pb.Welcome:
         """Say hello and return the welcome."""
-        await self.call.write(
-            pb.ConnectRequest(hello=pb.Hello(worker_id=worker_id, agent=agent, task_types=task_types))
-        )
+        hello = pb.Hello(worker_id=worker_id, agent=agent, task_types=task_types, **more)  # type: ignore[arg-type]
+        await self.call.write(pb.ConnectRequest(hello=hello))
         self.welcome = (await self.read()).welcome
         return self.welcome
 
@@ -78,11 +86,48 @@ class Speaker:
         await self.send(*operations)
         return await self.answers()
 
+    async def beat(self, number: int = 1, *, draining: bool = False) -> None:
+        """Send a sign of life."""
+        await self.call.write(pb.ConnectRequest(heartbeat=pb.Heartbeat(number=number, draining=draining)))
+
+    async def lease(self, number: int = 1, *, draining: bool = False) -> pb.Lease:
+        """Send a sign of life and return its answer, which has to be the next message."""
+        await self.beat(number, draining=draining)
+        response = await self.read()
+        assert response.WhichOneof("message") == "lease"
+        return response.lease
+
+    async def read_beating(self) -> pb.ConnectResponse:
+        """Return the next message, which there will be: a sign of life is sent first."""
+        await self.beat()
+        return await self.read()
+
     async def command(self) -> pb.Command:
         """Return the next message, which has to be a command."""
         response = await self.read()
         assert response.WhichOneof("message") == "command"
         return response.command
+
+    async def given(self) -> TaskMessage:
+        """Return the task of the next message, which has to give one."""
+        command = await self.command()
+        assert command.WhichOneof("command") == "run"
+        return command.run.task
+
+    async def nothing(self, seconds: float = 0.2) -> None:
+        """Expect no message for a while. The stream is of no use afterwards."""
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.call.read()
+
+    async def refusal(self) -> OutlastError:
+        """Return why the stream ends, whatever came before."""
+        try:
+            while await self.call.read() is not grpc.aio.EOF:
+                pass
+        except grpc.aio.AioRpcError as error:
+            return from_rpc_error(error)
+        raise AssertionError("the stream has ended well")
 
 
 def operation(sequence: int, task_id: int, action: Action) -> Operation:

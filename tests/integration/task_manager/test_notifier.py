@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import ExitStack
 
 import pytest
 
 from outlast.core.errors import TaskManagerUnavailable
+from outlast.core.worker import Registration
 from outlast.v1.task_service_pb2 import CreateTaskRequest, WatchTaskRequest, WatchTaskResponse
 from outlast.v1.task_service_pb2_grpc import TaskServiceStub
 from outlastd.stores.port import TaskStore
-from outlastd.task_manager.notifier import Notifier
-from outlastd.task_manager.tasks import Tasks
-from outlastd.task_manager.workers import Workers
+from outlastd.task_manager.notifier import AT_ONCE, Notifier
+from outlastd.task_manager.watching import Watching
 
 from .speaking import START, operation
 
@@ -24,7 +25,7 @@ async def test_a_change_between_reading_and_waiting_is_not_missed() -> None:
         bell.clear()
         notifier.wake(7)
         async with asyncio.timeout(1):
-            await bell.wait(float("inf"))
+            assert await bell.wait()
         notifier.close()
         with pytest.raises(TaskManagerUnavailable):
             bell.clear()
@@ -33,11 +34,11 @@ async def test_a_change_between_reading_and_waiting_is_not_missed() -> None:
 async def test_watchers_that_hang_up_are_forgotten(store: TaskStore) -> None:
     """After the calls have ended nobody listens, whether they waited or were being written to."""
     notifier = Notifier()
-    await store.register_worker("worker", "agent")
+    await store.register_worker(Registration("worker", "agent"))
     await store.apply("worker", [operation(1, 7, START)])
-    use_cases = Tasks(store, Workers(), notifier, lambda changes: None)
-    waiting = asyncio.ensure_future(use_cases.wait(7, 60))
-    watch = use_cases.watch(7, 0)
+    watching = Watching(store, notifier)
+    waiting = asyncio.ensure_future(watching.wait(7, 60))
+    watch = watching.watch(7, 0)
     assert (await anext(watch)).generation == 1
     assert notifier.listening == 1
     waiting.cancel()
@@ -55,3 +56,30 @@ async def test_a_change_by_another_process_is_found(tasks: TaskServiceStub, stor
     response = await call.read()
     assert isinstance(response, WatchTaskResponse)
     assert response.event.generation == 2
+
+
+async def test_changes_of_others_wake_nobody_else(store: TaskStore) -> None:
+    """A thousand watchers of tasks and sessions that do not change read nothing when another task does."""
+    notifier = Notifier()
+    await store.register_worker(Registration("worker", "agent"))
+    await store.apply("worker", [operation(1, 7, START)])
+    with ExitStack() as stack:
+        others = [stack.enter_context(notifier.listen(key)) for key in [*range(100, 1_000), *map(str, range(100))]]
+        mine = stack.enter_context(notifier.listen(7))
+        notifier.note(await store.get(7))
+        assert await mine.wait()
+        assert [bell for bell in others if await bell.wait(0)] == []
+
+
+async def test_a_hint_that_names_no_task_wakes_everybody_in_turn() -> None:
+    """All bells ring, few of them at once; a second hint right after it costs nothing more."""
+    notifier = Notifier()
+    with ExitStack() as stack:
+        bells = [stack.enter_context(notifier.listen(key)) for key in range(AT_ONCE + 20)]
+        notifier.hint(None)
+        notifier.hint(None)
+        assert await bells[0].wait()
+        rung = [await bell.wait(0) for bell in bells]
+        assert all(rung[:AT_ONCE])
+        assert not all(rung)
+        assert all(await asyncio.gather(*(bell.wait() for bell in bells)))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from outlast.core.event import Change
 from outlast.core.state import TaskState
+from outlast.core.worker import Registration
 from outlastd.stores.port import TaskStore
 from outlastd.task_manager.projection import project
 from outlastd.task_manager.recovery import Recovery
@@ -73,9 +74,9 @@ def test_a_forked_child_does_not_keep_the_lock(tmp_path: Path) -> None:
 async def test_tasks_of_dead_workers_are_lost(store: TaskStore, seen: Seen, tmp_path: Path) -> None:
     """They end FAILED(WORKER_LOST), are shown, and name the worker; those of living workers go on."""
     living = await asyncio.to_thread(WorkerLock.acquire, tmp_path / "living.lock")
-    await store.register_worker("living", "agent", str(living.path))
-    await store.register_worker("dead", "agent", str(tmp_path / "dead.lock"))
-    await store.register_worker("elsewhere", "agent")
+    await store.register_worker(Registration("living", "agent", lock_path=str(living.path)))
+    await store.register_worker(Registration("dead", "agent", lock_path=str(tmp_path / "dead.lock")))
+    await store.register_worker(Registration("elsewhere", "agent"))
     await store.apply("living", [operation(1, 1, START)])
     await store.apply("dead", [operation(1, 2, START), operation(2, 3, START), operation(3, 3, DONE)])
     await store.apply("elsewhere", [operation(1, 4, START)])

@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import grpc.aio
 import pytest
 from google.protobuf.duration_pb2 import Duration
-from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, PreconditionFailure, ResourceInfo
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, PreconditionFailure, ResourceInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
 from outlast.core.errors import IdempotencyConflict, IllegalTransition, InvalidField, TaskNotFound
+from outlast.core.policy import Policy
 from outlast.v1 import task_pb2
 from outlast.v1.task_pb2 import Task
 from outlast.v1.task_service_pb2 import (
     CancelTaskRequest,
     CreateTaskRequest,
+    DeleteTaskRequest,
     GetTaskRequest,
     ListTasksRequest,
+    RetryTaskRequest,
     WaitTaskRequest,
     WatchTaskRequest,
 )
 from outlast.v1.task_service_pb2_grpc import TaskServiceStub
 from outlast.wire.errors import DETAILS_KEY
+from outlastd.stores.sqlite import SQLiteTaskStore
 
+from .conftest import Serve
 from .speaking import DONE, START, Seen, connected, operation, refused
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
@@ -34,7 +40,7 @@ def details(error: grpc.aio.AioRpcError) -> dict[str, object]:
     found: dict[str, object] = {}
     status = Status.FromString(dict(error.trailing_metadata())[DETAILS_KEY])
     for detail in status.details:
-        for kind in (BadRequest, ErrorInfo, PreconditionFailure, ResourceInfo):
+        for kind in (BadRequest, ErrorInfo, PreconditionFailure, ResourceInfo, RetryInfo):
             message = kind()
             if detail.Unpack(message):
                 found[kind.__name__] = message
@@ -49,8 +55,17 @@ def creation(**fields: object) -> CreateTaskRequest:
 async def test_a_task_is_created_and_read_back(tasks: TaskServiceStub) -> None:
     """CreateTask answers a SUBMITTED task, generation 1, that GetTask returns in full and in the BASIC view."""
     created = await tasks.CreateTask(
-        creation(input='{"args": ["été"]}', labels={"k": "v"}, session_id="s", max_attempts=2)
+        creation(
+            input='{"args": ["été"]}',
+            labels={"k": "v"},
+            session_id="s",
+            max_attempts=2,
+            timeout=Duration(seconds=30),
+            backoff=Duration(nanos=500_000_000),
+            queue_timeout=Duration(seconds=60),
+        )
     )
+    assert (created.timeout.seconds, created.backoff.nanos, created.queue_timeout.seconds) == (30, 500_000_000, 60)
     assert (created.state, created.state_reason, created.generation) == (Task.SUBMITTED, "NO_WORKER", 1)
     assert created.name == f"tasks/{created.task_id}"
     assert await tasks.GetTask(GetTaskRequest(name=created.name)) == created
@@ -64,6 +79,93 @@ async def test_an_idempotency_key_makes_one_task(tasks: TaskServiceStub) -> None
     assert (await tasks.CreateTask(creation(idempotency_key="k"))).name == first.name
     async with refused(IdempotencyConflict, grpc.StatusCode.FAILED_PRECONDITION):
         await tasks.CreateTask(creation(idempotency_key="k", task_type="other"))
+
+
+async def test_an_idempotency_key_belongs_to_its_caller(serve: Serve) -> None:
+    """Who shows another token is another caller: the same key makes a task of its own."""
+    bound = await serve()
+    async with grpc.aio.insecure_channel(bound.public) as channel:
+        tasks = TaskServiceStub(channel)
+
+        async def create(token: str) -> str:
+            metadata = (("authorization", f"Bearer {token}"),) if token else ()
+            return (await tasks.CreateTask(creation(idempotency_key="k"), metadata=metadata)).name
+
+        names = [await create(token) for token in ("", "one", "two", "one", "")]
+    assert len(set(names)) == 3
+    assert (names[0], names[1]) == (names[4], names[3])
+
+
+async def test_a_full_backlog_is_refused(serve: Serve, tmp_path: Path) -> None:
+    """Over the bound of waiting tasks CreateTask is RESOURCE_EXHAUSTED and says when to come again."""
+    store = await SQLiteTaskStore.open(tmp_path / "full.db", Policy(max_backlog=2))
+    bound = await serve(store=store)
+    async with grpc.aio.insecure_channel(bound.public) as channel:
+        tasks = TaskServiceStub(channel)
+        created = [await tasks.CreateTask(creation()) for _ in range(2)]
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await tasks.CreateTask(creation())
+        assert raised.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert isinstance(retry := details(raised.value)["RetryInfo"], RetryInfo)
+        assert retry.retry_delay.seconds == 1
+        await tasks.CancelTask(CancelTaskRequest(name=created[0].name))
+        await tasks.CreateTask(creation())
+    await store.close()
+
+
+async def test_an_ended_task_is_deleted(tasks: TaskServiceStub) -> None:
+    """Before it has ended it is refused; afterwards it is gone, and whoever watches it is told so."""
+    created = await tasks.CreateTask(creation())
+    async with refused(IllegalTransition, grpc.StatusCode.FAILED_PRECONDITION):
+        await tasks.DeleteTask(DeleteTaskRequest(name=created.name))
+    await tasks.CancelTask(CancelTaskRequest(name=created.name))
+    await tasks.DeleteTask(DeleteTaskRequest(name=created.name))
+    for call in (
+        tasks.GetTask(GetTaskRequest(name=created.name)),
+        tasks.DeleteTask(DeleteTaskRequest(name=created.name)),
+    ):
+        async with refused(TaskNotFound, grpc.StatusCode.NOT_FOUND):
+            await call
+
+
+async def test_an_ended_task_is_retried(tasks: TaskServiceStub) -> None:
+    """A new task with the same arguments and rules, a label that names the old one, and the trace of the call."""
+    parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    old = await tasks.CreateTask(
+        creation(
+            input='{"args": [1]}',
+            session_id="s",
+            labels={"k": "v"},
+            max_attempts=3,
+            timeout=Duration(seconds=9),
+            backoff=Duration(seconds=2),
+            queue_timeout=Duration(seconds=60),
+        )
+    )
+    async with refused(IllegalTransition, grpc.StatusCode.FAILED_PRECONDITION) as error:
+        await tasks.RetryTask(RetryTaskRequest(name=old.name))
+    assert str(error[0]) == f"{old.name} is SUBMITTED and cannot become a new task before it has ended"
+    await tasks.CancelTask(CancelTaskRequest(name=old.name))
+    request = RetryTaskRequest(name=old.name, idempotency_key="again")
+    new = await tasks.RetryTask(request, metadata=(("traceparent", parent),))
+    assert (await tasks.RetryTask(request)).name == new.name != old.name
+    assert dict(new.labels) == {"k": "v", "outlast.retry_of": str(old.task_id)}
+    assert new.trace_context.traceparent == parent
+    assert (new.state, new.attempt, new.generation) == (Task.SUBMITTED, 0, 1)
+    for field in ("agent", "task_type", "input", "session_id", "max_attempts", "timeout", "backoff", "queue_timeout"):
+        assert getattr(new, field) == getattr(old, field)
+
+
+async def test_a_task_without_arguments_on_record_is_not_retried(
+    tasks: TaskServiceStub, channel: grpc.aio.Channel
+) -> None:
+    """The refusal says why."""
+    async with connected(channel) as worker:
+        await worker.hello()
+        await worker.do(operation(1, 7, START), operation(2, 7, DONE))
+    async with refused(IllegalTransition, grpc.StatusCode.FAILED_PRECONDITION) as error:
+        await tasks.RetryTask(RetryTaskRequest(name="tasks/7"))
+    assert "its arguments are not on record" in str(error[0])
 
 
 async def test_the_trace_of_the_call_is_the_tasks(tasks: TaskServiceStub) -> None:
@@ -84,6 +186,8 @@ async def test_an_unknown_task_is_named(tasks: TaskServiceStub) -> None:
     assert (info.reason, info.domain) == ("NOT_FOUND", "outlast.dev")
     for call in (
         tasks.CancelTask(CancelTaskRequest(name="tasks/7")),
+        tasks.DeleteTask(DeleteTaskRequest(name="tasks/7")),
+        tasks.RetryTask(RetryTaskRequest(name="tasks/7")),
         tasks.WaitTask(WaitTaskRequest(name="tasks/7")),
     ):
         async with refused(TaskNotFound, grpc.StatusCode.NOT_FOUND):
@@ -106,6 +210,15 @@ async def test_an_unknown_task_is_named(tasks: TaskServiceStub) -> None:
         (creation(max_attempts=-1), "max_attempts"),
         (creation(timeout=Duration(seconds=-1)), "timeout"),
         (creation(timeout=Duration(seconds=2**62)), "timeout"),
+        (creation(timeout=Duration(seconds=2**30)), "timeout"),
+        (creation(timeout=Duration()), "timeout"),
+        (creation(backoff=Duration(seconds=-1)), "backoff"),
+        (creation(backoff=Duration(seconds=86_400 * 31)), "backoff"),
+        (creation(queue_timeout=Duration()), "queue_timeout"),
+        (creation(queue_timeout=Duration(seconds=2**30)), "queue_timeout"),
+        (CancelTaskRequest(name="tasks/1", grace=Duration(seconds=-1)), "grace"),
+        (DeleteTaskRequest(name="tasks/x"), "name"),
+        (RetryTaskRequest(name="tasks/1", idempotency_key="x" * 300), "idempotency_key"),
         (GetTaskRequest(name="7"), "name"),
         (GetTaskRequest(name="tasks/-1"), "name"),
         (GetTaskRequest(name="tasks/99999999999999999999"), "name"),

@@ -38,12 +38,17 @@ async def collector() -> AsyncIterator[Collector]:
     await server.stop(None)
 
 
+def forget_provider() -> None:
+    """Be as a process in which nobody has set a provider."""
+    trace._TRACER_PROVIDER, trace._TRACER_PROVIDER_SET_ONCE = None, Once()
+
+
 @pytest.fixture(autouse=True)
 def clean_tracing(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """No variable of the machine's, and no provider of another test's: OpenTelemetry lets a process set one only."""
     for variable in OTEL_VARIABLES:
         monkeypatch.delenv(variable, raising=False)
-    trace._TRACER_PROVIDER, trace._TRACER_PROVIDER_SET_ONCE = None, Once()
+    forget_provider()
     yield
     tracing.shutdown(5)
-    trace._TRACER_PROVIDER, trace._TRACER_PROVIDER_SET_ONCE = None, Once()
+    forget_provider()

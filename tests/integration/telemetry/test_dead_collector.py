@@ -14,11 +14,12 @@ import pytest
 PROGRAM = """
 import sys, time
 from outlast.telemetry import tracing
+from outlast.telemetry.invocation_span import invocation_span
 from outlast.telemetry.libraries import quiet_libraries
 quiet_libraries()
 assert tracing.set_up("agent")
 for _ in range(5):
-    with tracing.invocation_span({}) as span:
+    with invocation_span({}) as span:
         span.set_status(200)
 began = time.monotonic()
 done = tracing.shutdown(0.5)
@@ -59,11 +60,13 @@ def test_with_nothing_set_no_sdk_is_loaded() -> None:
     """A process without a variable of OpenTelemetry's does not pay for it."""
     program = """
 import sys
-from outlast.telemetry import task_span, tracing
+import outlastd.task_manager.outbox
+from outlast.telemetry import task_trace, tracing
+from outlast.telemetry.invocation_span import invocation_span
 assert not tracing.set_up("agent")
-with tracing.invocation_span({"traceparent": "00-" + "a" * 32 + "-" + "b" * 16 + "-01"}) as span:
+with invocation_span({"traceparent": "00-" + "a" * 32 + "-" + "b" * 16 + "-01"}) as span:
     assert span.trace_context.traceparent
-tracing.trace_context_for_new_task()
+task_trace.trace_context_for_new_task()
 assert not [name for name in sys.modules if name.startswith("opentelemetry")]
 """
     done = run(program)
@@ -101,8 +104,9 @@ def test_the_console_exporter_prints_the_task_and_the_invocation() -> None:
     """OTEL_TRACES_EXPORTER=console shows spans without any collector."""
     program = """
 from outlast.telemetry import tracing
+from outlast.telemetry.invocation_span import invocation_span
 tracing.set_up("agent")
-with tracing.invocation_span({}):
+with invocation_span({}):
     pass
 assert tracing.shutdown(5)
 """

@@ -15,6 +15,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from outlast.baggage import EXPERIMENT_ARN, EXPERIMENT_VARIANT, NO_BAGGAGE, Baggage, parse_baggage
 from outlast.context import Invocation, current_invocation
 from outlast.telemetry import tracing
+from outlast.telemetry.invocation_span import invocation_span
 
 HEADER = f"{EXPERIMENT_ARN}=arn%3Aexperiment,{EXPERIMENT_VARIANT}=blue"
 BAGGAGE = parse_baggage([HEADER])
@@ -52,7 +53,7 @@ def test_spans_of_an_invocation_are_stamped(provider: TracerProvider, exporter: 
     processors = len(provider._active_span_processor._span_processors)
     tracing.set_up("agent")
 
-    with tracing.invocation_span({"baggage": HEADER}, baggage=BAGGAGE):
+    with invocation_span({"baggage": HEADER}, baggage=BAGGAGE):
         inside = begin_span(BAGGAGE)
     assert tracing.shutdown(5)
 
@@ -87,7 +88,7 @@ def test_a_provider_that_comes_late_is_found(provider: TracerProvider) -> None:
     assert not tracing.set_up("agent")
     trace.set_tracer_provider(provider)
 
-    with tracing.invocation_span({}, baggage=BAGGAGE):
+    with invocation_span({}, baggage=BAGGAGE):
         assert begin_span(BAGGAGE) == STAMPED
 
 

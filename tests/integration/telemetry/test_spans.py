@@ -8,6 +8,7 @@ import gc
 import logging
 import threading
 from collections.abc import Coroutine
+from concurrent.futures import Future
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -28,10 +29,14 @@ from outlast.context import Invocation, current_invocation
 from outlast.core.operation import Start
 from outlast.core.state import TaskState
 from outlast.core.task import NO_TRACE, Task, TaskError, TraceContext
-from outlast.telemetry import task_span, tracing
+from outlast.telemetry import tracing
+from outlast.telemetry.invocation_span import invocation_span
 from outlast.telemetry.log import error_fields
-from outlast.telemetry.propagation import parse_traceparent, span_id_of, trace_id_of
+from outlast.telemetry.propagation import attempt_span_id, parse_traceparent, span_id_of, trace_id_of
+from outlast.telemetry.task_span import task_resource, task_spans
+from outlast.telemetry.task_trace import task_scope, trace_context_for_new_task
 
+from ...jaeger_rules import spans_in
 from .collector import Collector
 
 TRACE_ID, CALLER_SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -39,9 +44,10 @@ HEADERS = {"Traceparent": f"00-{TRACE_ID}-{CALLER_SPAN}-01"}
 TASK_ID = 4680601251139015056
 
 
-def tracked(trace_context: TraceContext, task_id: int = TASK_ID) -> Any:
+def tracked(trace_context: TraceContext, task_id: int = TASK_ID, *, attempt: int = 1, max_attempts: int = 1) -> Any:
     """Return a live task, as telemetry sees it."""
-    return SimpleNamespace(task_id=task_id, start=Start("research", trace_context=trace_context), finish=None)
+    start = Start("research", trace_context=trace_context, max_attempts=max_attempts)
+    return SimpleNamespace(task_id=task_id, attempt=attempt, start=start)
 
 
 def ended(trace_context: TraceContext, state: TaskState = TaskState.COMPLETED) -> Task:
@@ -57,6 +63,19 @@ def ended(trace_context: TraceContext, state: TaskState = TaskState.COMPLETED) -
         started_at=now - timedelta(seconds=1),
         ended_at=now,
     )
+
+
+def begin_export(task: Task) -> Future[bool]:
+    """Have the span of a task exported as the outbox does it; return whether it was taken, to come."""
+    active = tracing.active()
+    assert active is not None
+    resource = task_resource(active.resource, active.service_of(task))
+    return active.delivery.begin(lambda: task_spans(task, [], resource))
+
+
+async def export(task: Task) -> None:
+    """Have the span of a task exported; off the loop, which the collector needs."""
+    assert await asyncio.wrap_future(begin_export(task))
 
 
 async def switch_on() -> None:
@@ -77,18 +96,18 @@ async def test_an_invocation_its_task_and_the_users_spans_are_one_trace(
     await switch_on()
     user = trace.get_tracer("user")
 
-    with tracing.invocation_span(HEADERS, session_id="s-1", request_id="r-1") as invocation:
+    with invocation_span(HEADERS, session_id="s-1", request_id="r-1") as invocation:
 
         def handler() -> TraceContext:
             invocation.make_current()
             with user.start_as_current_span("in the handler"):
-                return tracing.trace_context_for_new_task()
+                return trace_context_for_new_task()
 
         start = contextvars.copy_context().run(handler)
         invocation.set_status(200)
-    with tracing.task_scope(tracked(start)), user.start_as_current_span("in the task"):
+    with task_scope(tracked(start)), user.start_as_current_span("in the task"):
         pass
-    task_span.export(ended(start))
+    await export(ended(start))
     await flush()
 
     server, handler_span = collector.span("POST /invocations"), collector.span("in the handler")
@@ -114,16 +133,16 @@ async def test_spans_of_a_task_on_another_thread_are_its_children(
     """A body that runs on a thread, without any context of the request, has the task as its current span."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint)
     await switch_on()
-    start = tracing.trace_context_for_new_task()
+    start = trace_context_for_new_task()
 
     def body() -> None:
-        with tracing.task_scope(tracked(start)), trace.get_tracer("user").start_as_current_span("on a thread"):
+        with task_scope(tracked(start)), trace.get_tracer("user").start_as_current_span("on a thread"):
             pass
 
     thread = threading.Thread(target=body)
     thread.start()
     await asyncio.to_thread(thread.join)
-    task_span.export(ended(start))
+    await export(ended(start))
     await flush()
 
     assert collector.span("on a thread").parent_span_id == collector.span("async_task research").span_id
@@ -140,7 +159,7 @@ async def test_a_failed_invocation_is_an_error(collector: Collector, monkeypatch
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint)
     await switch_on()
     for path, code, error in (("/500", 500, error_fields(Mute())), ("/400", 400, None)):
-        with tracing.invocation_span({}, path=path) as invocation:
+        with invocation_span({}, path=path) as invocation:
             invocation.set_status(code, error)
     await flush()
 
@@ -165,20 +184,21 @@ async def test_spans_go_over_http_too(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{server.port}")
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
         await switch_on()
-        with tracing.invocation_span({}):
+        with invocation_span({}) as invocation:
             pass
+        await export(ended(invocation.trace_context))
         await flush()
 
-    [request] = requests
-    assert request.resource_spans[0].scope_spans[0].spans[0].name == "POST /invocations"
+    names = {span.name for request in requests for _, span in spans_in(request)}
+    assert names == {"POST /invocations", "async_task research"}
 
 
 async def test_a_failed_task_is_an_error(collector: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
     """The collector sees the status, the message and the error's type."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint)
     await switch_on()
-    task = ended(tracing.trace_context_for_new_task(), TaskState.FAILED)
-    task_span.export(replace(task, error=TaskError(2, "no such topic", "KeyError")))
+    task = ended(trace_context_for_new_task(), TaskState.FAILED)
+    await export(replace(task, error=TaskError(2, "no such topic", "KeyError")))
     await flush()
 
     span = collector.span("async_task research")
@@ -190,11 +210,11 @@ async def test_what_is_not_sampled_is_not_exported(collector: Collector, monkeyp
     """The caller's decision holds for the invocation, its task and the user's spans in it."""
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint)
     await switch_on()
-    with tracing.invocation_span({"traceparent": f"00-{TRACE_ID}-{CALLER_SPAN}-00"}) as invocation:
+    with invocation_span({"traceparent": f"00-{TRACE_ID}-{CALLER_SPAN}-00"}) as invocation:
         start = invocation.trace_context
-    with tracing.task_scope(tracked(start)), trace.get_tracer("user").start_as_current_span("in the task"):
+    with task_scope(tracked(start)), trace.get_tracer("user").start_as_current_span("in the task"):
         pass
-    task_span.export(ended(start))
+    await export(ended(start))
     await flush()
 
     assert trace_id_of(start) == TRACE_ID
@@ -209,7 +229,7 @@ async def test_the_sampler_of_the_environment_decides_on_new_traces(
     monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_off")
     await switch_on()
 
-    parsed = parse_traceparent(tracing.trace_context_for_new_task().traceparent)
+    parsed = parse_traceparent(trace_context_for_new_task().traceparent)
     assert parsed is not None
     assert (parsed.root, parsed.sampled) == (True, False)
 
@@ -219,9 +239,9 @@ async def test_the_environments_service_name_wins(collector: Collector, monkeypa
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint)
     monkeypatch.setenv("OTEL_SERVICE_NAME", "named")
     await switch_on()
-    with tracing.invocation_span({}) as invocation:
+    with invocation_span({}) as invocation:
         pass
-    task_span.export(ended(invocation.trace_context))
+    await export(ended(invocation.trace_context))
     await flush()
 
     assert [service for service, _ in collector.received] == ["named", "named"]
@@ -231,19 +251,18 @@ def test_with_nothing_set_a_trace_is_passed_on_and_nothing_else() -> None:
     """Tracing stays off; a task belongs to the trace that the request brought, and to none without one."""
     assert not tracing.set_up("agent")
 
-    with tracing.invocation_span(HEADERS, session_id="s") as invocation:
+    with invocation_span(HEADERS, session_id="s") as invocation:
         invocation.set_status(500, error_fields(ValueError()))
         invocation.make_current()
         assert invocation.trace_context == TraceContext(HEADERS["Traceparent"])
-    assert tracing.trace_context_for_new_task() == NO_TRACE
+    assert trace_context_for_new_task() == NO_TRACE
     token = current_invocation.set(Invocation("r", trace_context=invocation.trace_context))
     try:
-        assert tracing.trace_context_for_new_task() == invocation.trace_context
+        assert trace_context_for_new_task() == invocation.trace_context
     finally:
         current_invocation.reset(token)
-    with tracing.task_scope(tracked(invocation.trace_context)):
+    with task_scope(tracked(invocation.trace_context)):
         assert not trace.get_current_span().get_span_context().is_valid
-    task_span.export(ended(invocation.trace_context))
     assert tracing.shutdown(0)
 
 
@@ -266,9 +285,9 @@ def test_a_provider_of_the_programs_own_is_used() -> None:
     trace.set_tracer_provider(provider)
 
     assert tracing.set_up("agent")
-    with tracing.invocation_span({}) as invocation:
+    with invocation_span({}) as invocation:
         pass
-    task_span.export(ended(invocation.trace_context))
+    assert begin_export(ended(invocation.trace_context)).result(10)
     assert tracing.shutdown(5)
     with trace.get_tracer("user").start_as_current_span("afterwards"):
         pass
@@ -291,12 +310,14 @@ def test_a_span_processor_that_blocks_blocks_no_loop() -> None:
     provider.add_span_processor(Slow(exporter))
     trace.set_tracer_provider(provider)
     tracing.set_up("agent")
-    with tracing.invocation_span({}) as invocation:
+    with invocation_span({}) as invocation:
         pass
-    task_span.export(ended(invocation.trace_context))
+    taken = begin_export(ended(invocation.trace_context))
 
     assert exporter.get_finished_spans() == ()
+    assert not taken.done()
     release.set()
+    assert taken.result(10)
     assert tracing.shutdown(10)
     assert len(exporter.get_finished_spans()) == 2
 
@@ -314,7 +335,7 @@ def test_a_sampler_that_fails_stops_no_task() -> None:
     trace.set_tracer_provider(TracerProvider(sampler=Failing(), shutdown_on_exit=False))
     tracing.set_up("agent")
 
-    assert tracing.trace_context_for_new_task() == NO_TRACE
+    assert trace_context_for_new_task() == NO_TRACE
 
 
 class TestTaskScope:
@@ -335,14 +356,23 @@ class TestTaskScope:
     def test_the_outer_span_is_back_afterwards(self) -> None:
         """A direct call inside a user's span leaves that span the current one."""
         with trace.get_tracer("user").start_as_current_span("outer") as outer:
-            with tracing.task_scope(tracked(tracing.trace_context_for_new_task())):
+            with task_scope(tracked(trace_context_for_new_task())):
                 assert trace.get_current_span().get_span_context().span_id == TASK_ID
             assert trace.get_current_span() is outer
 
+    @pytest.mark.parametrize(("max_attempts", "expected"), [(1, TASK_ID), (3, attempt_span_id(TASK_ID, 2))])
+    def test_with_attempts_the_attempts_span_is_the_current_one(self, max_attempts: int, expected: int) -> None:
+        """What a body that may run again begins belongs to its attempt, and is sampled as the task is."""
+        live = tracked(trace_context_for_new_task(), attempt=2, max_attempts=max_attempts)
+        with task_scope(live):
+            current = trace.get_current_span().get_span_context()
+
+        assert (current.span_id, current.trace_flags.sampled) == (expected, True)
+
     def test_a_task_started_in_a_task_is_its_child(self) -> None:
         """The parent of an inner task's span is the outer task's."""
-        with tracing.task_scope(tracked(tracing.trace_context_for_new_task())):
-            inner = parse_traceparent(tracing.trace_context_for_new_task().traceparent)
+        with task_scope(tracked(trace_context_for_new_task())):
+            inner = parse_traceparent(trace_context_for_new_task().traceparent)
 
         assert inner is not None
         assert inner.parent_id == TASK_ID
@@ -353,7 +383,7 @@ class TestTaskScope:
 
         async def body(task_id: int) -> set[int]:
             seen = set()
-            with tracing.task_scope(tracked(tracing.trace_context_for_new_task(), task_id)):
+            with task_scope(tracked(trace_context_for_new_task(), task_id)):
                 for _ in range(3):
                     seen.add(trace.get_current_span().get_span_context().span_id)
                     turn.set()
@@ -367,7 +397,7 @@ class TestTaskScope:
         """A coroutine that is closed by somebody else, or collected, leaves that one's current span alone."""
 
         async def body() -> None:
-            with tracing.task_scope(tracked(tracing.trace_context_for_new_task())):
+            with task_scope(tracked(trace_context_for_new_task())):
                 await asyncio.Event().wait()
 
         def begun() -> Coroutine[Any, Any, None]:

@@ -1,93 +1,13 @@
-"""``outlast tasks``: tables, JSON and refusals, of a task manager that answers what the test says."""
+"""``outlast tasks list`` and ``get``: tables, JSON and refusals, of a task manager that answers what the test says."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 
-import grpc.aio
 import pytest
-from google.rpc.status_pb2 import Status
-
-from outlast.core.errors import OutlastError, TaskNotFound
-from outlast.v1 import task_pb2
-from outlast.v1.task_service_pb2 import GetTaskRequest, ListTasksRequest, ListTasksResponse
-from outlast.v1.task_service_pb2_grpc import TaskServiceServicer, add_TaskServiceServicer_to_server
-from outlast.wire.errors import DETAILS_KEY, to_status
 
 from .command import outlast
-
-Context = grpc.aio.ServicerContext[GetTaskRequest | ListTasksRequest, task_pb2.Task | ListTasksResponse]
-
-
-@dataclass
-class Scripted(TaskServiceServicer):
-    """Answers from a list of tasks, and remembers what it was asked."""
-
-    address: str = ""
-    tasks: list[task_pb2.Task] = field(default_factory=list)
-    asked: list[ListTasksRequest] = field(default_factory=list)
-    token: str = ""
-
-    async def GetTask(self, request: GetTaskRequest, context: Context) -> task_pb2.Task:  # type: ignore[override]
-        """Answer the task of that name."""
-        await self._check(context)
-        for task in self.tasks:
-            if task.name == request.name:
-                return task
-        await self._refuse(context, TaskNotFound(request.name))
-        raise AssertionError
-
-    async def ListTasks(self, request: ListTasksRequest, context: Context) -> ListTasksResponse:  # type: ignore[override]
-        """Answer pages of two."""
-        await self._check(context)
-        self.asked.append(request)
-        first = int(request.page_token or 0)
-        last = first + min(2, request.page_size)
-        token = str(last) if last < len(self.tasks) else ""
-        return ListTasksResponse(tasks=self.tasks[first:last], next_page_token=token)
-
-    async def _check(self, context: Context) -> None:
-        metadata = dict(context.invocation_metadata() or ())
-        if self.token and metadata.get("authorization") != f"Bearer {self.token}":
-            await context.abort(grpc.StatusCode.UNAUTHENTICATED, "no")
-
-    async def _refuse(self, context: Context, error: OutlastError) -> None:
-        status: Status = to_status(error)
-        await context.abort(grpc.StatusCode.NOT_FOUND, status.message, ((DETAILS_KEY, status.SerializeToString()),))
-
-
-def a_task(number: int, **fields: object) -> task_pb2.Task:
-    """Return a completed task."""
-    task = task_pb2.Task(
-        name=f"tasks/{number}",
-        task_id=number,
-        task_type="research",
-        state=task_pb2.Task.COMPLETED,
-        agent="planner",
-        session_id="s-1",
-        attempt=1,
-        max_attempts=1,
-        result='{"found": ["研究", 12345678901234567890]}',
-    )
-    task.create_time.FromJsonString("2026-01-12T13:44:38Z")
-    task.start_time.FromJsonString("2026-01-12T13:44:38Z")
-    task.end_time.FromJsonString("2026-01-12T13:44:48.250Z")
-    task.MergeFrom(task_pb2.Task(**fields))  # type: ignore[arg-type]
-    return task
-
-
-@pytest.fixture
-async def manager() -> AsyncIterator[Scripted]:
-    """A task manager on a free port."""
-    server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
-    scripted = Scripted()  # type: ignore[abstract]
-    add_TaskServiceServicer_to_server(scripted, server)
-    scripted.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
-    await server.start()
-    yield scripted
-    await server.stop(None)
+from .scripted import Scripted, a_task
 
 
 async def test_a_list_is_a_table_that_can_be_searched(manager: Scripted) -> None:

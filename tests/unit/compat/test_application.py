@@ -37,7 +37,9 @@ class Callables:
 
 
 @pytest.mark.parametrize(
-    "handler", [function, functools.partial(function), Callables().method, Callables(), len], ids=str
+    "handler",
+    [function, functools.partial(function), Callables().method, Callables(), len],
+    ids=["function", "partial", "method", "object", "builtin"],
 )
 def test_any_callable_is_an_entrypoint(handler: Callable[..., Any]) -> None:
     """It is returned as it is, and stands in ``handlers``, also where it takes no attribute."""

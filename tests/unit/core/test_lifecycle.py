@@ -1,75 +1,84 @@
-"""What operations and requests make of a task: every pair of states, and every refusal."""
+"""What the operations of a worker make of a task: every pair of states, and every refusal."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from itertools import product
-from typing import Any
+from datetime import datetime, timedelta
 
 import pytest
 
 from outlast.core import lifecycle
 from outlast.core.errors import ErrorCode, IllegalTransition, LeaseLost, OutlastError, TaskExists, TaskNotFound
-from outlast.core.event import Change, EventKind, TaskEvent
-from outlast.core.operation import Action, Finish, Operation, Output, Report, Start
-from outlast.core.state import TERMINAL, TRANSITIONS, StateReason, TaskState
-from outlast.core.task import Progress, Task, TaskError, TraceContext
+from outlast.core.event import EventKind, TaskEvent
+from outlast.core.operation import Action, Finish, Output, Report, Start, Submit
+from outlast.core.policy import DEFAULT_POLICY
+from outlast.core.state import TERMINAL, TRANSITIONS, TaskState
+from outlast.core.task import Task, TraceContext
 from outlast.core.worker import Worker
 
-AT = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
-NOW = AT + timedelta(seconds=5)
-WORKER = Worker("worker", "agent", epoch=3)
-HALF = Progress(0.5, "half way", AT)
-ERROR = TaskError(2, "no such page", "LookupError")
-PAIRS = [*product(TaskState, TaskState)]
+from .making import AT, ERROR, HALF, NOW, PAIRS, RETENTION, SECOND, WORKER, do, task_in, waiting
 
-
-def task_in(state: TaskState, **fields: Any) -> Task:
-    """Return a task in a state, held by WORKER."""
-    held = Task(
-        task_id=7,
-        task_type="research",
-        agent="agent",
-        state=state,
-        worker_id="worker",
-        epoch=3,
-        created_by=("worker", 1),
-        attempt=1,
-        generation=4,
-        created_at=AT,
-        updated_at=AT,
-        started_at=AT,
-    )
-    return replace(held, **fields)
-
-
-def do(action: Action, task: Task | None, worker: Worker = WORKER, at: datetime = AT) -> Change:
-    """Apply an action, as operation 9 of the worker."""
-    return lifecycle.apply_operation(task, Operation(9, 7, at, action), worker, NOW)
+#: A start that says everything.
+EVERYTHING = Start(
+    "research",
+    session_id="session",
+    request_id="request",
+    metadata=b"{}",
+    input=b'{"args": []}',
+    trace_context=TraceContext("parent", "state"),
+    labels={"a": "b"},
+    max_attempts=3,
+    timeout=timedelta(seconds=9),
+    backoff=timedelta(seconds=2),
+    manual=True,
+)
+#: What it makes, before its first event.
+MADE = Task(
+    task_id=7,
+    task_type="research",
+    agent="agent",
+    state=TaskState.SUBMITTED,
+    session_id="session",
+    request_id="request",
+    worker_id="worker",
+    epoch=3,
+    created_by=("worker", 9),
+    max_attempts=3,
+    generation=1,
+    input=b'{"args": []}',
+    metadata=b"{}",
+    labels={"a": "b"},
+    trace_context=TraceContext("parent", "state"),
+    timeout=timedelta(seconds=9),
+    backoff=timedelta(seconds=2),
+    manual=True,
+    created_at=NOW,
+    updated_at=NOW,
+)
 
 
 @pytest.mark.parametrize(("state", "wanted"), PAIRS)
 def test_end(state: TaskState, wanted: TaskState) -> None:
     """A task ends exactly where the table lets it; elsewhere the move raises and names the state."""
-    task = task_in(state)
+    task = task_in(state, next_attempt_at=NOW, queue_until=NOW, cancel_until=NOW)
+    before = replace(task)
     finish = Finish(wanted, "BECAUSE", b"42", ERROR)
 
     if wanted not in TRANSITIONS[state]:
         with pytest.raises(IllegalTransition, match=f"tasks/7 is {state.name} and cannot become {wanted.name}"):
-            lifecycle.end(task, finish, ended_at=AT, now=NOW)
-        assert task == task_in(state)
+            lifecycle.end(task, finish, ended_at=AT, now=NOW, policy=DEFAULT_POLICY)
+        assert task == before
     else:
-        change = lifecycle.end(task, finish, ended_at=AT, now=NOW)
-        assert change.task == replace(
-            task,
-            state=wanted,
+        change = lifecycle.end(task, finish, ended_at=AT, now=NOW, policy=DEFAULT_POLICY)
+        assert change.task == task_in(
+            wanted,
             state_reason="BECAUSE",
             result=b"42",
             error=ERROR,
             ended_at=AT,
             updated_at=NOW,
             generation=5,
+            expires_at=NOW + RETENTION,
         )
         assert change.event == TaskEvent(
             7, 5, EventKind.STATE_CHANGED, NOW, wanted, "BECAUSE", attempt=1, result=b"42", error=ERROR
@@ -86,6 +95,13 @@ def test_finish(state: TaskState, wanted: TaskState) -> None:
     else:
         with pytest.raises(IllegalTransition):
             do(Finish(wanted), task_in(state))
+
+
+def test_kept_for_ever() -> None:
+    """Without a retention a task that ends never expires."""
+    policy = replace(DEFAULT_POLICY, retention=None)
+
+    assert do(Finish(TaskState.COMPLETED), task_in(TaskState.WORKING), policy=policy).task.expires_at is None
 
 
 @pytest.mark.parametrize("state", TaskState)
@@ -114,155 +130,116 @@ def test_output_does_not_repeat_progress() -> None:
 
 def test_start_of_a_new_task() -> None:
     """A start whose id is new makes the task: WORKING, attempt 1, generation 1, with all that was said of it."""
-    start = Start(
-        "research",
-        session_id="session",
-        request_id="request",
-        metadata=b"{}",
-        input=b'{"args": []}',
-        trace_context=TraceContext("parent", "state"),
-        labels={"a": "b"},
-        max_attempts=3,
-        timeout=timedelta(seconds=9),
-    )
+    change = do(EVERYTHING, None)
 
-    change = do(start, None)
-
-    assert change.task == Task(
-        task_id=7,
-        task_type="research",
-        agent="agent",
-        state=TaskState.WORKING,
-        session_id="session",
-        request_id="request",
-        worker_id="worker",
-        epoch=3,
-        created_by=("worker", 9),
-        attempt=1,
-        max_attempts=3,
-        generation=1,
-        input=b'{"args": []}',
-        metadata=b"{}",
-        labels={"a": "b"},
-        trace_context=TraceContext("parent", "state"),
-        timeout=timedelta(seconds=9),
-        created_at=NOW,
-        updated_at=NOW,
-        started_at=AT,
-    )
+    assert change.task == replace(MADE, state=TaskState.WORKING, attempt=1, started_at=AT)
     assert change.event == TaskEvent(7, 1, EventKind.STATE_CHANGED, NOW, TaskState.WORKING, attempt=1)
 
 
-@pytest.mark.parametrize("state", TaskState)
-def test_start_of_a_task_that_waits(state: TaskState) -> None:
-    """A task that was submitted is started under the epoch of who starts it; from a state that allows it only."""
-    task = task_in(state, created_by=("", 0), worker_id="", epoch=0, attempt=0, started_at=None, state_reason="WHY")
+def test_submit_of_a_new_task() -> None:
+    """A submission to itself makes a task that the worker holds and has not begun; no queue timeout runs."""
+    change = do(Submit(EVERYTHING, "WORKER_BUSY"), None)
 
-    if TaskState.WORKING not in TRANSITIONS[state]:
-        with pytest.raises(IllegalTransition):
-            do(Start("research"), task)
-        return
-
-    started = do(Start("research"), task).task
-    assert (started.state, started.state_reason) == (TaskState.WORKING, "")
-    assert (started.worker_id, started.epoch, started.attempt) == ("worker", 3, 1)
-    assert started.started_at == AT
-
-
-def test_second_attempt() -> None:
-    """A task that went back to SUBMITTED with attempts left is started again, as its next attempt."""
-    task = task_in(TaskState.SUBMITTED, max_attempts=2)
-
-    assert do(Start("research"), task, Worker("another", "agent", 4), NOW).task.attempt == 2
+    assert change.task == replace(MADE, state_reason="WORKER_BUSY")
+    assert change.event == TaskEvent(7, 1, EventKind.STATE_CHANGED, NOW, TaskState.SUBMITTED, "WORKER_BUSY")
 
 
 @pytest.mark.parametrize("state", TaskState)
-def test_start_of_a_taken_id(state: TaskState) -> None:
-    """A start never merges into a task that a worker has made and that waits for no other attempt."""
+def test_submit_of_a_taken_id(state: TaskState) -> None:
+    """A submission never merges into a task that exists, whoever has made it."""
+    with pytest.raises(TaskExists, match="tasks/7"):
+        do(Submit(EVERYTHING), task_in(state))
+
+
+def test_start_of_what_it_submitted() -> None:
+    """The worker that submitted a task to itself begins it: attempt 1, with what the submission said."""
+    held = do(Submit(EVERYTHING, "WORKER_BUSY"), None).task
+
+    change = do(Start("research"), held, at=AT + SECOND)
+
+    assert change.task == replace(
+        held, state=TaskState.WORKING, state_reason="", attempt=1, started_at=AT + SECOND, generation=2
+    )
+
+
+@pytest.mark.parametrize("state", TaskState)
+def test_start_of_a_task_that_has_begun(state: TaskState) -> None:
+    """A start never begins a task's second attempt, nor one that has ended: that needs a claim."""
     with pytest.raises(TaskExists, match="tasks/7"):
         do(Start("research"), task_in(state))
 
 
+@pytest.mark.parametrize("state", sorted(TERMINAL))
+def test_start_of_what_was_ended_before_it_began(state: TaskState) -> None:
+    """A task that was submitted to its worker and has ended meanwhile is not begun."""
+    with pytest.raises(IllegalTransition, match=f"{state.name} and cannot become WORKING"):
+        do(Start("research"), task_in(state, attempt=0))
+
+
 @pytest.mark.parametrize(
-    ("worker", "start"), [(Worker("w", "other", 5), Start("research")), (WORKER, Start("another type"))]
+    ("task", "worker"),
+    [
+        (waiting(), WORKER),
+        (task_in(TaskState.SUBMITTED, attempt=0), Worker("another", "agent", 3)),
+        (task_in(TaskState.SUBMITTED, attempt=0, task_type="cook"), WORKER),
+    ],
 )
-def test_start_of_something_else(worker: Worker, start: Start) -> None:
-    """A submitted task is started by its agent and as its type only."""
+def test_start_of_something_else(task: Task, worker: Worker) -> None:
+    """An id that another worker or CreateTask has made, or that is of another type, is taken."""
     with pytest.raises(TaskExists):
-        do(start, task_in(TaskState.SUBMITTED, created_by=("", 0), attempt=0), worker)
+        do(Start("research"), task, worker)
+
+
+@pytest.mark.parametrize("fields", [{"epoch": 2}, {"epoch": 0, "worker_id": ""}])
+def test_start_under_a_lost_epoch(fields: dict[str, object]) -> None:
+    """What the worker submitted to itself under an epoch that is lost is not its own any more."""
+    with pytest.raises(LeaseLost):
+        do(Start("research"), task_in(TaskState.SUBMITTED, attempt=0, **fields))
 
 
 @pytest.mark.parametrize("action", [Report(HALF), Output(b"[]"), Finish(TaskState.COMPLETED)])
 def test_unknown_task(action: Action) -> None:
-    """Only a start makes a task."""
+    """Only a start or a submission makes a task."""
     with pytest.raises(TaskNotFound, match="tasks/7"):
         do(action, None)
 
 
+@pytest.mark.parametrize("state", TaskState)
 @pytest.mark.parametrize("action", [Report(HALF), Output(b"[]"), Finish(TaskState.COMPLETED)])
-@pytest.mark.parametrize("worker", [Worker("worker", "agent", 2), Worker("other", "agent", 3)])
-def test_lost_lease(worker: Worker, action: Action) -> None:
-    """Neither another epoch nor another worker writes to a task."""
+@pytest.mark.parametrize(
+    "worker", [Worker("worker", "agent", 2), Worker("worker", "agent", 4), Worker("w", "agent", 3)]
+)
+def test_lost_lease(worker: Worker, action: Action, state: TaskState) -> None:
+    """Neither another epoch nor another worker writes to a task, whatever state it is in."""
     with pytest.raises(LeaseLost, match="epoch 3"):
-        do(action, task_in(TaskState.WORKING), worker)
+        do(action, task_in(state), worker)
 
 
-def test_end_is_never_before_the_start() -> None:
+@pytest.mark.parametrize("action", [Report(HALF), Output(b"[]"), Finish(TaskState.COMPLETED)])
+def test_operation_of_another_attempt(action: Action) -> None:
+    """What says of which attempt it is, is refused on any other; what says nothing goes with the newest."""
+    task = task_in(TaskState.WORKING, attempt=2, max_attempts=3)
+
+    for attempt in (1, 3):
+        with pytest.raises(LeaseLost, match=f"attempt {attempt}"):
+            do(action, task, attempt=attempt)
+    assert do(action, task, attempt=2) == do(action, task)
+
+
+@pytest.mark.parametrize("at", [AT - timedelta(hours=1), AT + timedelta(hours=1)])
+def test_end_is_never_before_the_start(at: datetime) -> None:
     """A worker's clock that went back makes the task short, not negative."""
-    task = do(Finish(TaskState.COMPLETED), task_in(TaskState.WORKING), at=AT - timedelta(hours=1)).task
+    task = do(Finish(TaskState.COMPLETED), task_in(TaskState.WORKING), at=at).task
 
-    assert task.ended_at == AT
-    assert task.duration == timedelta()
-
-
-def test_submit() -> None:
-    """A submitted task begins at generation 1, by the store's clock, whatever the request said."""
-    task = Task(7, "research", "agent", TaskState.WORKING, generation=9, created_at=AT)
-
-    change = lifecycle.submit(task, NOW)
-
-    assert change.task == Task(
-        7, "research", "agent", TaskState.SUBMITTED, generation=1, created_at=NOW, updated_at=NOW
-    )
-    assert change.event == TaskEvent(7, 1, EventKind.STATE_CHANGED, NOW, TaskState.SUBMITTED)
+    assert task.ended_at == max(at, AT)
+    assert task.duration == max(at - AT, timedelta())
 
 
-@pytest.mark.parametrize("state", TaskState)
-def test_request_cancel(state: TaskState) -> None:
-    """A task that runs is asked, one that waits is CANCELED, one that has ended refuses."""
-    task = task_in(state)
+def test_end_of_what_never_began() -> None:
+    """A task that ends without an attempt ends when it is said to."""
+    task = do(Finish(TaskState.CANCELED), task_in(TaskState.SUBMITTED, attempt=0, started_at=None), at=AT).task
 
-    if state in TERMINAL:
-        with pytest.raises(IllegalTransition, match=f"{state.name} and cannot become CANCELED"):
-            lifecycle.request_cancel(task, NOW)
-        return
-
-    change = lifecycle.request_cancel(task, NOW)
-    assert change is not None
-    assert change.task.cancel_requested_at == NOW
-    assert change.task.state_reason == StateReason.CANCEL_REQUESTED
-    if state is TaskState.SUBMITTED:
-        assert (change.task.state, change.event.kind) == (TaskState.CANCELED, EventKind.STATE_CHANGED)
-        assert change.event.error is not None
-        assert change.event.error.code == 1
-    else:
-        assert (change.task.state, change.event.kind) == (state, EventKind.CANCEL_REQUESTED)
-        assert lifecycle.request_cancel(change.task, NOW) is None
-
-
-@pytest.mark.parametrize("state", TaskState)
-def test_lose(state: TaskState) -> None:
-    """The task of a lost worker is FAILED with the reason, unless it has ended."""
-    if state in TERMINAL:
-        with pytest.raises(IllegalTransition):
-            lifecycle.lose(task_in(state), StateReason.WORKER_LOST, "gone", NOW)
-        return
-
-    change = lifecycle.lose(task_in(state), StateReason.WORKER_LOST, "gone", NOW)
-
-    assert (change.task.state, change.task.state_reason) == (TaskState.FAILED, "WORKER_LOST")
-    assert change.task.error == change.event.error == TaskError(10, "gone", "WORKER_LOST")
-    assert change.task.ended_at == NOW
+    assert (task.ended_at, task.duration) == (AT, timedelta())
 
 
 def test_every_error_has_a_code() -> None:

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from outlast.core.errors import InvalidField
-from outlast.core.validation import MAX_LABEL_VALUE, MAX_LABELS, MAX_NAME, check_labels, check_text, clean_text
+from outlast.core.validation import (
+    MAX_LABEL_VALUE,
+    MAX_LABELS,
+    MAX_NAME,
+    check_attempts,
+    check_duration,
+    check_labels,
+    check_text,
+    clean_text,
+)
 
 
 @pytest.mark.parametrize("value", ["", "a", "näme", "日本語", "😀", "a b", "x" * MAX_NAME])
@@ -87,3 +98,30 @@ def test_clean_text_is_always_text(value: str, limit: int) -> None:
     assert clean.encode().decode() == clean
     assert len(clean) <= limit
     assert "\x00" not in clean
+
+
+@pytest.mark.parametrize("value", [1, 2, 1000])
+def test_good_attempts(value: int) -> None:
+    """One to a thousand."""
+    assert check_attempts("field", value) == value
+
+
+@pytest.mark.parametrize("value", [0, -1, 1001, True, 1.0, "1", None])
+def test_bad_attempts(value: object) -> None:
+    """Anything else is refused, with the field's name."""
+    with pytest.raises(InvalidField, match="field"):
+        check_attempts("field", value)
+
+
+def test_durations() -> None:
+    """Above zero, or zero where that is allowed, up to the limit and not beyond."""
+    second, day = timedelta(seconds=1), timedelta(days=1)
+
+    assert check_duration("field", second) == second
+    assert check_duration("field", day, day) == day
+    assert check_duration("field", timedelta(), zero=True) == timedelta()
+    for value, zero in ((timedelta(), False), (-second, False), (-second, True)):
+        with pytest.raises(InvalidField, match="above zero"):
+            check_duration("field", value, zero=zero)
+    with pytest.raises(InvalidField, match="over the limit of 1 days"):
+        check_duration("field", day + second, day)

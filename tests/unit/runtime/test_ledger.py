@@ -8,23 +8,26 @@ import subprocess
 import sys
 import threading
 import weakref
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
 from outlast.context import Invocation, current_invocation
 from outlast.core.errors import TaskManagerUnavailable
-from outlast.core.operation import Finish, Output, Report, Start
+from outlast.core.operation import Action, Finish, Output, Report, Start, Submit
 from outlast.core.state import TaskState
-from outlast.core.task import Progress
+from outlast.core.task import Progress, Task
 from outlast.tasks.ledger import Ledger
+from outlast.tasks.outgoing import MAX_UNANSWERED
 
 DONE = Finish(TaskState.COMPLETED)
 MANY = 1 << 30
 
 
-def attached(**limits: int) -> Ledger:
+def attached(max_unanswered: int = MAX_UNANSWERED) -> Ledger:
     """Return a ledger with somebody listening."""
-    ledger = Ledger(**limits)
+    ledger = Ledger(max_unanswered=max_unanswered)
     ledger.attach(lambda: None)
     return ledger
 
@@ -32,6 +35,11 @@ def attached(**limits: int) -> Ledger:
 def sequences(ledger: Ledger) -> list[int]:
     """Take everything; return the sequences."""
     return [operation.sequence for operation in ledger.take(MANY, MANY)]
+
+
+def actions(ledger: Ledger) -> list[Action]:
+    """Take everything; return what is to be done."""
+    return [operation.action for operation in ledger.take(MANY, MANY)]
 
 
 def test_nothing_is_queued_without_a_task_manager() -> None:
@@ -80,6 +88,37 @@ def test_take_is_bounded_by_bytes_but_always_moves_on() -> None:
 
     assert [operation.sequence for operation in ledger.take(10, 100)] == [1]
     assert [operation.sequence for operation in ledger.take(10, 100)] == [2]
+
+
+def test_tasks_may_end_while_those_that_live_already_are_announced() -> None:
+    """By a finaliser, that is, which the garbage collector runs at any time; none is announced that has ended."""
+    ledger = Ledger()
+    first, second, third = (ledger.start(Start(name)) for name in "abc")
+
+    def finalise() -> None:
+        ledger.finish(second, DONE)
+
+    ledger.attach(finalise)
+
+    assert [bool(task.start_sequence) for task in (first, second, third)] == [True, False, True]
+    assert ledger.live() == [first, third]
+
+
+def test_an_end_is_kept_whatever_becomes_of_what_is_said_of_it() -> None:
+    """A log handler of the program's may call sys.exit() while it is told."""
+    ledger = attached()
+    task = ledger.start(Start("work"))
+    told = list[TaskState]()
+    task.when_ended(lambda: told.append(task.state))
+    ledger.answer(ledger.watermark)
+
+    with pytest.raises(SystemExit):
+        ledger.finish(task, DONE, sys.exit)
+
+    assert told == [TaskState.COMPLETED]
+    assert [operation.action for operation in ledger.take(10, MANY)] == [DONE]
+    ledger.answer(ledger.watermark)
+    assert ledger.settled
 
 
 def test_starts_are_bounded_and_ends_are_always_kept() -> None:
@@ -193,22 +232,125 @@ def test_output_that_nobody_has_taken_is_joined() -> None:
     assert (json.loads(taken.chunks), json.loads(later.chunks)) == ([0, 1, 2], [3])
 
 
-def test_output_is_bounded_and_progress_gives_way() -> None:
-    """With the manager out of reach memory stays bounded: emit raises and progress is left out, until an answer."""
+def test_progress_gives_way_and_the_newest_comes_later() -> None:
+    """With the manager out of reach reports are held back; once there is room the newest one is sent."""
     ledger = attached(max_unanswered=1)
     task = ledger.start(Start("work"))
-    ledger.record(task, Report(Progress(0.5, "", task.started_at)))
-    chunk = Output(b"[" + b"1" * (1 << 20) + b"]")
-    for _ in range(15):
-        ledger.record(task, chunk)
+    for step in range(5):
+        ledger.record(task, Report(Progress(step / 5, "", task.started_at)))
+    assert sequences(ledger) == [1]
+    assert ledger.send_held_reports() is not None
+    assert sequences(ledger) == []
 
-    with pytest.raises(TaskManagerUnavailable, match="output wait"):
-        ledger.record(task, chunk)
-    assert sequences(ledger) == list(range(1, 17))
+    ledger.answer(1)
+    ledger.send_held_reports()
 
-    ledger.answer(16)
-    ledger.record(task, chunk)
-    assert sequences(ledger) == [17]
+    (report,) = ledger.take(MANY, MANY)
+    assert isinstance(report.action, Report)
+    assert report.action.progress.fraction == 0.8
+
+
+def test_a_task_that_waits_is_recorded_and_begins_later() -> None:
+    """What has no room yet is a Submit, and a Start once it begins, under one id."""
+    ledger = attached()
+
+    task = ledger.submit(Start("work"), "WORKER_BUSY")
+    assert (task.state, task.start_sequence, ledger.busy) == (TaskState.SUBMITTED, 1, True)
+    assert ledger.begin(task)
+
+    assert task.state is TaskState.WORKING
+    assert [operation.action for operation in ledger.take(MANY, MANY)] == [
+        Submit(task.start, "WORKER_BUSY"),
+        task.start,
+    ]
+
+
+def test_a_task_that_ended_while_it_waited_does_not_begin() -> None:
+    """Canceled or given back, its code must not run."""
+    ledger = attached()
+    task = ledger.submit(Start("work"), "WORKER_BUSY")
+    ledger.finish(task, Finish(TaskState.CANCELED))
+
+    assert not ledger.begin(task)
+    assert len(ledger.take(MANY, MANY)) == 2
+
+
+def test_an_adopted_attempt_is_on_record_already() -> None:
+    """The task manager has begun it: nothing is queued but what comes after, and it counts as run here."""
+    ledger = attached()
+    given = Task(
+        7,
+        "work",
+        agent="agent",
+        state=TaskState.WORKING,
+        attempt=2,
+        max_attempts=3,
+        epoch=5,
+        started_at=datetime.now(UTC),
+    )
+    assert not ledger.ran(7, 2)
+
+    tracked = ledger.adopt(given)
+    assert (tracked.attempt, tracked.epoch, tracked.start.max_attempts) == (2, 5, 3)
+    assert (ledger.ran(7, 1), ledger.ran(7, 2), ledger.ran(7, 3)) == (True, True, False)
+    assert sequences(ledger) == []
+
+    ledger.finish(tracked, DONE)
+    assert sequences(ledger) == [1]
+    assert ledger.ran(7, 2)
+
+
+def test_an_older_attempt_cannot_end_a_newer_one() -> None:
+    """Code that goes on after its attempt was taken from it ends nothing but itself."""
+    ledger = attached()
+    given = Task(7, "work", agent="agent", state=TaskState.WORKING, attempt=1, max_attempts=2, epoch=1)
+    older = ledger.adopt(given)
+    ledger.finish(older, Finish(TaskState.FAILED))
+    newer = ledger.adopt(replace(given, attempt=2))
+
+    assert ledger.finish(older, DONE) is None
+    assert ledger.drop(older, DONE) is None
+    assert ledger.get(7) is newer
+
+
+def test_a_dropped_task_is_gone_without_an_operation() -> None:
+    """It was ended elsewhere: it lives no more, says how it ended, and tells who wanted to know."""
+    ledger, told = attached(), list[str]()
+    task = ledger.start(Start("work"))
+    ledger.take(MANY, MANY)
+    task.when_ended(lambda: told.append("ended"))
+
+    assert ledger.drop(task.task_id, Finish(TaskState.CANCELED)) is task
+
+    assert (task.state, told, ledger.busy) == (TaskState.CANCELED, ["ended"], False)
+    assert ledger.drop(task.task_id, DONE) is None
+    assert sequences(ledger) == []
+
+
+def test_what_the_task_manager_may_know_of_was_sent_to_it() -> None:
+    """A task whose start was never taken can run nowhere else."""
+    ledger = attached()
+    sent = ledger.start(Start("sent"))
+    ledger.take(MANY, MANY)
+    ledger.rewind()
+    ledger.start(Start("unsent"))
+
+    assert ledger.known_elsewhere() == [sent]
+
+
+def test_attaching_again_records_only_what_was_not() -> None:
+    """What was recorded before must not be made a second time."""
+    ledger = Ledger()
+    ledger.start(Start("early"))
+    ledger.attach(lambda: None)
+    ledger.detach()
+    ledger.start(Start("between"))
+    ledger.draining = True
+
+    ledger.attach(lambda: None)
+
+    assert [action.task_type for action in actions(ledger) if isinstance(action, Start)] == ["early", "between"]
+    assert not ledger.draining
 
 
 FORK = """

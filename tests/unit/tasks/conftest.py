@@ -72,6 +72,15 @@ class World:
         assert self._idle.wait(PATIENCE)
         return [tracked.state for tracked, _ in self.ends]
 
+    def run_empty(self) -> None:
+        """Wait until everything that the tasks' loop was given by now has had its turns."""
+
+        async def turns() -> None:
+            for _ in range(5):
+                await asyncio.sleep(0)
+
+        asyncio.run_coroutine_threadsafe(turns(), self.runtime.tasks_loop.loop).result(PATIENCE)
+
     def the_task(self) -> TrackedTask:
         """Return the one task that lives."""
         (task,) = self.runtime.ledger.live()

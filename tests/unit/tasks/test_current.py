@@ -152,26 +152,24 @@ def test_a_call_handed_to_a_bare_thread_keeps_its_request(world: World, wrapped:
 
 
 def test_progress_and_output_are_recorded(world: World) -> None:
-    """progress() and emit() become operations between the task's start and its end."""
+    """progress(), of which the newest counts, and emit() become operations between the task's start and its end."""
     world.runtime.ledger.attach(lambda: None)
 
     @world.async_task
     def work() -> str:
         task = current_task()
-        task.progress(0.5, "half\x00way \ud800")
+        task.progress(message="hardly")
         task.emit({"page": 1})
-        task.progress(message="nearly")
+        task.progress(0.5, "half\x00way \ud800")
         return "done"
 
     work()
 
-    start, half, page, nearly, end = actions(world.runtime.ledger)
+    start, report, page, end = actions(world.runtime.ledger)
     assert isinstance(start, Start)
-    assert isinstance(half, Report)
-    assert (half.progress.fraction, half.progress.message) == (0.5, "half\\x00way \\ud800")
+    assert isinstance(report, Report)
+    assert (report.progress.fraction, report.progress.message) == (0.5, "half\\x00way \\ud800")
     assert page == Output(b'[{"page": 1}]')
-    assert isinstance(nearly, Report)
-    assert (nearly.progress.fraction, nearly.progress.message) == (None, "nearly")
     assert end == Finish(TaskState.COMPLETED, result=b'"done"')
 
 

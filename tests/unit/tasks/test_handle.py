@@ -12,9 +12,11 @@ import pytest
 from outlast.core.errors import InvalidField, TaskManagerUnavailable
 from outlast.core.operation import Finish
 from outlast.core.state import StateReason, TaskState
+from outlast.core.task import TaskError
 from outlast.payload import to_json_text
 from outlast.tasks.async_task import AsyncTaskDecorator
 from outlast.tasks.current import current_task
+from outlast.tasks.failed import TaskFailed
 from outlast.tasks.handle import TaskHandle
 from outlast.tasks.ledger import Ledger
 from outlast.tasks.runtime import TaskRuntime
@@ -279,23 +281,6 @@ def test_a_result_over_the_limit_is_refused(world: World) -> None:
         assert "100" in tracked.finish.error.message
 
 
-def test_too_many_threads_is_a_clear_error(world: World) -> None:
-    """Over the bound start() raises and starts nothing; a thread that ends makes room."""
-    runtime = TaskRuntime(max_task_threads=2)
-    work = AsyncTaskDecorator(runtime)(world.gate.wait)
-    handles = [work.start(), work.start()]
-
-    with pytest.raises(RuntimeError, match="2 plain functions run as tasks already"):
-        work.start()
-
-    assert len(runtime.ledger.live()) == 2
-    world.gate.open()
-    assert [handle.result(10) for handle in handles] == [None, None]
-    while runtime.threads.running == 2:
-        threading.Event().wait(0.001)
-    assert work.start().result(10) is None
-
-
 @pytest.mark.parametrize("function", [where, here])
 def test_a_ledger_that_is_full_refuses_the_start(world: World, function: Any) -> None:
     """With the task manager out of reach nothing is started, called or left behind."""
@@ -331,7 +316,7 @@ def test_a_thousand_starts_from_32_threads(world: World) -> None:
 
 
 def test_the_first_end_wins(world: World) -> None:
-    """A task that was ended by somebody else, a lost lease say, is not ended again when its code returns."""
+    """A task that was ended by somebody else, a lost lease say, has that end, whatever its code returns later."""
 
     @world.async_task
     async def work() -> str:
@@ -341,9 +326,14 @@ def test_the_first_end_wins(world: World) -> None:
 
     handle = work.start()
     world.began.wait()
-    world.runtime.ledger.finish(handle.task_id, Finish(FAILED, StateReason.WORKER_LOST))
-    world.gate.open()
+    error = TaskError(10, "its process is gone", StateReason.WORKER_LOST)
+    world.runtime.ledger.finish(handle.task_id, Finish(FAILED, StateReason.WORKER_LOST, error=error))
 
-    assert handle.result(10) == "done"
+    assert handle.done()
+    for _ in range(2):
+        with pytest.raises(TaskFailed, match=rf"{handle.name} failed: WORKER_LOST: its process is gone"):
+            handle.result(10)
+        world.gate.open()
+        world.run_empty()
     assert handle.state is FAILED
     assert world.ends == []

@@ -37,7 +37,7 @@ def test_add_and_complete(world: World) -> None:
     assert world.runtime.ledger.busy
     assert (task.task_id, task.task_type, task.start.metadata) == (task_id, "data_processing", b'{"rows": 3}')
     assert (task.start.request_id, task.start.session_id) == ("request-1", "session-1")
-    assert task.start.timeout == timedelta(seconds=1.5)
+    assert (task.start.timeout, task.start.manual) == (timedelta(seconds=1.5), True)
     assert world.in_thread(lambda: manual.complete(world.runtime, task_id, {"sum": 6}))
     assert not manual.complete(world.runtime, task_id)
     assert ended(task) == Finish(TaskState.COMPLETED, result=b'{"sum": 6}')
@@ -65,6 +65,26 @@ def test_complete_with_an_error(
     assert finish.error is not None
     assert (finish.state, finish.state_reason) == (state, reason)
     assert (finish.error.message, finish.error.type) == (message, kind)
+
+
+def test_a_task_that_was_ended_meanwhile_cannot_be_completed(world: World) -> None:
+    """A cancel is seen and ends nothing yet; once the task manager has ended the task, complete says it is gone."""
+    task_id = manual.add(world.runtime, "work")
+    task = world.the_task()
+
+    task.cancel()
+    assert (task.cancel_requested, task.state) == (True, TaskState.WORKING)
+    world.runtime.ledger.drop(task_id, Finish(TaskState.CANCELED, StateReason.CANCEL_REQUESTED))
+
+    assert not manual.complete(world.runtime, task_id, "too late")
+    assert task.state is TaskState.CANCELED
+
+
+def test_a_block_has_code_that_a_cancel_reaches(world: World) -> None:
+    """A task for the length of a block is not one that is tracked by hand."""
+    with manual.TaskBlock(world.runtime, "ingest", timeout=timedelta(seconds=5)):
+        start = world.the_task().start
+        assert (start.manual, start.timeout) == (False, timedelta(seconds=5))
 
 
 def test_a_result_over_the_limit_fails_the_task(world: World) -> None:

@@ -6,15 +6,19 @@ import asyncio
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from outlast.context import Invocation, current_invocation
+from outlast.core.event import Change, EventKind, TaskEvent
 from outlast.core.operation import Finish, Start
 from outlast.core.state import StateReason, TaskState
 from outlast.core.task import NO_TRACE, Task, TaskError, TraceContext
 from outlast.telemetry import lines, log
+
+from .conftest import STARTED
 
 Written = Callable[[], list[dict[str, Any]]]
 TASK_KEYS = ["timestamp", "level", "message", "logger", "requestId", "sessionId", "taskId", "traceId", "spanId"]
@@ -24,6 +28,7 @@ class Tracked:
     """A live task, as telemetry sees it."""
 
     task_id = 123
+    attempt = 1
     start = Start("research", session_id="s-2", request_id="r-2")
     finish: Finish | None = None
 
@@ -49,6 +54,45 @@ def test_what_is_not_known_has_no_key(task: Task, written: Written) -> None:
     assert list(line) == ["timestamp", "level", "message", "logger", "taskId"]
 
 
+def test_a_later_attempt_is_started_in_the_same_words(task: Task, written: Written) -> None:
+    """Only a field tells which attempt it is, and only from the second on."""
+    lines.task_started(replace(task, attempt=2, max_attempts=3))
+
+    [line] = written()
+    assert line["message"] == "Async task started: background_processing (ID: 4680601251139015056)"
+    assert list(line) == [*TASK_KEYS, "attempt"]
+    assert line["attempt"] == 2
+
+
+@pytest.mark.parametrize(
+    ("reason", "wait", "told"),
+    [
+        (StateReason.BACKOFF, 2, "2.0s"),
+        (StateReason.WORKER_LOST, 1.26, "1.3s"),
+        (StateReason.WORKER_SHUTDOWN, 0, "0.0s"),
+    ],
+)
+def test_a_task_that_runs_again_says_when_and_why(
+    task: Task, written: Written, reason: str, wait: float, told: str
+) -> None:
+    """An attempt that failed, was lost or was given back at a shutdown: one wording, what went wrong, the reason."""
+    waits = replace(
+        task, state=TaskState.SUBMITTED, attempt=1, max_attempts=3, next_attempt_at=STARTED + timedelta(seconds=wait)
+    )
+    error = TaskError(2, "no such topic", "KeyError")
+    event = TaskEvent(
+        task.task_id, 3, EventKind.STATE_CHANGED, STARTED, TaskState.SUBMITTED, reason, attempt=1, error=error
+    )
+    lines.task_runs_again(Change(waits, event))
+
+    [line] = written()
+    ids = f"ID: 4680601251139015056, Attempt: 1 of 3, in {told}"
+    assert line["message"] == f"Async task will run again: background_processing ({ids})"
+    assert list(line) == [*TASK_KEYS, "errorType", "errorMessage", "stateReason"]
+    assert (line["level"], line["logger"]) == ("WARNING", "bedrock_agentcore.app")
+    assert (line["errorType"], line["errorMessage"], line["stateReason"]) == ("KeyError", "no such topic", reason)
+
+
 @pytest.mark.parametrize(
     ("state", "reason", "message", "level"),
     [
@@ -57,7 +101,11 @@ def test_what_is_not_known_has_no_key(task: Task, written: Written) -> None:
         (TaskState.FAILED, StateReason.RESULT_REFUSED, "failed", "ERROR"),
         (TaskState.FAILED, StateReason.WORKER_LOST, "lost", "ERROR"),
         (TaskState.FAILED, StateReason.WORKER_SHUTDOWN, "lost", "ERROR"),
+        (TaskState.FAILED, StateReason.DEADLINE, "failed", "ERROR"),
+        (TaskState.FAILED, StateReason.QUEUE_TIMEOUT, "failed", "ERROR"),
         (TaskState.CANCELED, StateReason.CANCEL_REQUESTED, "canceled", "WARNING"),
+        (TaskState.CANCELED, StateReason.CANCEL_FORCED, "canceled", "WARNING"),
+        (TaskState.CANCELED, StateReason.SELF, "canceled", "WARNING"),
         (TaskState.REJECTED, "", "rejected", "WARNING"),
     ],
 )

@@ -159,7 +159,7 @@ def test_the_modules_that_write_lines_load_without_structlog() -> None:
     """Importing the modules that everybody imports loads neither structlog nor OpenTelemetry."""
     program = """
 import sys
-from outlast.telemetry import libraries, lines, log, propagation, task_span, tracing
+from outlast.telemetry import invocation_span, libraries, lines, log, propagation, task_span, task_trace, tracing
 loaded = {"structlog", "orjson", "opentelemetry", "grpc", "aiohttp", "pydantic"} & set(sys.modules)
 assert not loaded, loaded
 """

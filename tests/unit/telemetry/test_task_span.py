@@ -1,8 +1,10 @@
-"""The span of a task is a pure function of its record (promise 8)."""
+"""The span of a task, and those of its attempts, are a pure function of its record (promise 8)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime, timedelta
 
 import pytest
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
@@ -10,19 +12,67 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, StatusCode
 
+from outlast.core.event import EventKind, TaskEvent
 from outlast.core.state import StateReason, TaskState
 from outlast.core.task import NO_TRACE, Task, TaskError, TraceContext
-from outlast.telemetry.propagation import root_trace_context
-from outlast.telemetry.task_span import task_resource, task_span
+from outlast.telemetry.propagation import attempt_span_id, root_trace_context
+from outlast.telemetry.task_span import task_resource, task_spans
+
+from .conftest import STARTED
 
 RESOURCE = Resource({"service.name": "research"})
+BOOM = TaskError(2, "boom", "ValueError")
 
 
 def span_of(task: Task) -> ReadableSpan:
-    """Return the task's span, which there has to be."""
-    span = task_span(task, RESOURCE)
-    assert span is not None
+    """Return the span of a task that may have one attempt only."""
+    [span] = task_spans(task, [], RESOURCE)
     return span
+
+
+def at(seconds: float) -> datetime:
+    """Return a time after the task's creation."""
+    return STARTED + timedelta(seconds=seconds)
+
+
+def event(
+    seconds: float, state: TaskState, attempt: int, reason: str = "", error: TaskError | None = None
+) -> TaskEvent:
+    """Return an event, by the store's clock."""
+    return TaskEvent(
+        task_id=1,
+        generation=1,
+        kind=EventKind.STATE_CHANGED,
+        at=at(seconds),
+        state=state,
+        state_reason=reason,
+        attempt=attempt,
+        error=error,
+    )
+
+
+def times(span: ReadableSpan) -> tuple[float, float]:
+    """Return when a span begins and ends, in seconds after the task's creation."""
+    origin = STARTED.timestamp()
+    return round((span.start_time or 0) / 1e9 - origin, 3), round((span.end_time or 0) / 1e9 - origin, 3)
+
+
+#: Three attempts: one that failed, one whose worker was lost, one that succeeded.
+EVENTS = (
+    event(0, TaskState.SUBMITTED, 0),
+    event(1, TaskState.WORKING, 1),
+    event(2, TaskState.SUBMITTED, 1, StateReason.BACKOFF, BOOM),
+    event(3, TaskState.WORKING, 2),
+    event(4, TaskState.SUBMITTED, 2, StateReason.WORKER_LOST, TaskError(10, "gone", StateReason.WORKER_LOST)),
+    event(6, TaskState.WORKING, 3),
+    event(9, TaskState.COMPLETED, 3),
+)
+
+
+@pytest.fixture
+def retried(task: Task) -> Task:
+    """A task that completed with its third attempt."""
+    return replace(task, state=TaskState.COMPLETED, attempt=3, max_attempts=3, started_at=at(6.5), ended_at=at(8.5))
 
 
 def test_a_span_tells_the_record(task: Task) -> None:
@@ -50,14 +100,12 @@ def test_a_span_tells_the_record(task: Task) -> None:
 
 def test_a_repeat_is_byte_for_byte_the_same(task: Task) -> None:
     """Another replica that exports the span again sends the same bytes."""
-    ended = replace(task, state=TaskState.FAILED, error=TaskError(2, "boom", "ValueError"))
+    ended = replace(task, state=TaskState.FAILED, error=BOOM, attempt=3, max_attempts=3)
     here = task_resource(RESOURCE.merge(Resource({"service.instance.id": "1", "process.pid": 1})), "research")
     there = task_resource(RESOURCE.merge(Resource({"service.instance.id": "2", "host.name": "b"})), "research")
-    one, two = task_span(ended, here), task_span(replace(ended), there)
+    one, two = task_spans(ended, EVENTS, here), task_spans(replace(ended), list(EVENTS), there)
 
-    assert one is not None
-    assert two is not None
-    assert encode_spans([one]).SerializeToString() == encode_spans([two]).SerializeToString()
+    assert encode_spans([*one]).SerializeToString() == encode_spans([*two]).SerializeToString()
 
 
 @pytest.mark.parametrize(
@@ -103,7 +151,7 @@ def test_a_task_that_began_its_trace_has_no_parent(task: Task) -> None:
 @pytest.mark.parametrize("trace", [NO_TRACE, TraceContext("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00")])
 def test_an_unsampled_task_has_no_span(task: Task, trace: TraceContext) -> None:
     """Without a trace, or with one that is not sampled, nothing is exported."""
-    assert task_span(replace(task, trace_context=trace), RESOURCE) is None
+    assert list(task_spans(replace(task, trace_context=trace, max_attempts=2), EVENTS, RESOURCE)) == []
 
 
 def test_a_task_canceled_before_its_start_has_lived_since_it_was_recorded(task: Task) -> None:
@@ -111,3 +159,93 @@ def test_a_task_canceled_before_its_start_has_lived_since_it_was_recorded(task: 
     span = span_of(replace(task, state=TaskState.CANCELED, started_at=None))
 
     assert (span.end_time or 0) - (span.start_time or 0) == 10_004_000_000
+
+
+class TestAttempts:
+    """A task that may run more than once has a span for each run."""
+
+    def test_each_attempt_is_a_child_of_the_task(self, retried: Task) -> None:
+        """Name, id and parent; the id is made from the task's and the number alone."""
+        task, *attempts = task_spans(retried, EVENTS, RESOURCE)
+
+        assert [span.name for span in attempts] == ["attempt 1", "attempt 2", "attempt 3"]
+        for number, span in enumerate(attempts, 1):
+            assert span.context is not None
+            assert (span.context.span_id, span.parent) == (attempt_span_id(retried.task_id, number), task.context)
+            assert span.kind is SpanKind.INTERNAL
+            assert span.attributes is not None
+            assert span.attributes["outlast.task.attempt"] == number
+        assert attempt_span_id(4680601251139015056, 1) == 0x9135035DF3C39CDD
+
+    def test_an_attempt_tells_how_it_ended(self, retried: Task) -> None:
+        """One that was followed by another is an error with its reason; the last one ended as the task did."""
+        spans = list(task_spans(retried, EVENTS, RESOURCE))[1:]
+        attributes = [span.attributes or {} for span in spans]
+
+        assert [span.status.status_code for span in spans] == [StatusCode.ERROR, StatusCode.ERROR, StatusCode.OK]
+        assert [span.status.description for span in spans] == ["boom", "gone", None]
+        assert [found.get("error.type") for found in attributes] == ["ValueError", "WORKER_LOST", None]
+        assert [found.get("outlast.task.state_reason") for found in attributes] == ["BACKOFF", "WORKER_LOST", None]
+
+    def test_times_are_the_records_where_it_has_them(self, retried: Task) -> None:
+        """The task spans from its first attempt to its end; the last attempt has the times of its worker."""
+        spans = task_spans(retried, EVENTS, RESOURCE)
+
+        assert [times(span) for span in spans] == [(1, 8.5), (1, 2), (3, 4), (6.5, 8.5)]
+
+    def test_one_attempt_of_several_is_told_to_the_millisecond(self, task: Task) -> None:
+        """A task that needed no second attempt has the times of its record, and so has its attempt."""
+        events = [event(1, TaskState.WORKING, 1), event(9, TaskState.FAILED, 1, "", BOOM)]
+        failed = replace(task, state=TaskState.FAILED, error=BOOM, max_attempts=2, started_at=at(0.5), ended_at=at(8.5))
+        whole, attempt = task_spans(failed, events, RESOURCE)
+
+        assert times(whole) == times(attempt) == (0.5, 8.5)
+        assert whole.status.description == attempt.status.description == "boom"
+
+    @pytest.mark.parametrize(
+        ("started", "ended", "expected"),
+        [
+            (6.5, 5.0, [(1, 5), (1, 2), (3, 4), (5, 5)]),
+            (0.0, 8.5, [(1, 8.5), (1, 2), (3, 4), (4, 8.5)]),
+            (0.0, 0.5, [(0.5, 0.5)] * 4),
+        ],
+    )
+    def test_clocks_that_differ_put_no_attempt_outside(
+        self, retried: Task, started: float, ended: float, expected: Sequence[tuple[float, float]]
+    ) -> None:
+        """No attempt leaves the task's span or overlaps another one, whatever the worker's clock said."""
+        spans = task_spans(replace(retried, started_at=at(started), ended_at=at(ended)), EVENTS, RESOURCE)
+
+        assert [times(span) for span in spans] == expected
+
+    def test_an_end_between_two_attempts_ends_none_of_them_again(self, task: Task) -> None:
+        """A task that is canceled while it waits has the span of the attempt that was over by then."""
+        events = [
+            event(1, TaskState.WORKING, 1),
+            event(2, TaskState.SUBMITTED, 1, StateReason.WORKER_SHUTDOWN, TaskError(10, "stopped", "WORKER_SHUTDOWN")),
+            event(7, TaskState.CANCELED, 1, StateReason.CANCEL_REQUESTED),
+        ]
+        canceled = replace(
+            task, state=TaskState.CANCELED, max_attempts=3, worker_id="", started_at=at(1), ended_at=at(7)
+        )
+        whole, attempt = task_spans(canceled, events, RESOURCE)
+
+        assert [times(whole), times(attempt)] == [(1, 7), (1, 2)]
+        assert (whole.status.status_code, attempt.status.status_code) == (StatusCode.UNSET, StatusCode.ERROR)
+
+    def test_a_task_that_never_ran_has_no_attempt(self, task: Task) -> None:
+        """Its span goes from its creation to its end."""
+        events = [event(0, TaskState.SUBMITTED, 0), event(5, TaskState.FAILED, 0, StateReason.QUEUE_TIMEOUT)]
+        queued = replace(
+            task, state=TaskState.FAILED, attempt=0, max_attempts=3, started_at=None, ended_at=at(5), error=BOOM
+        )
+
+        [span] = task_spans(queued, events, RESOURCE)
+        assert times(span) == (0, 5)
+
+    def test_a_task_of_one_attempt_has_none_below_it(self, task: Task) -> None:
+        """Its own span is that of its attempt."""
+        events = [event(1, TaskState.WORKING, 1), event(9, TaskState.COMPLETED, 1)]
+
+        [span] = task_spans(replace(task, state=TaskState.COMPLETED), events, RESOURCE)
+        assert span.name == "async_task background_processing"

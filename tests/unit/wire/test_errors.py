@@ -7,6 +7,7 @@ from google.rpc import code_pb2
 from google.rpc.status_pb2 import Status
 
 from outlast.core.errors import (
+    BacklogFull,
     IdempotencyConflict,
     IllegalTransition,
     InvalidField,
@@ -29,6 +30,7 @@ EXAMPLES: list[OutlastError] = [
     IllegalTransition(7, "COMPLETED", "CANCELED"),
     IdempotencyConflict("key", 7),
     LeaseLost(7, 1, 2),
+    BacklogFull("too much waits"),
     StoreRefused("too big"),
     TaskManagerUnavailable("gone"),
     StartRefused("port taken"),

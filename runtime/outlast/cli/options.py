@@ -1,0 +1,35 @@
+"""The options that several commands have."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+TaskManager = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT",
+        help="The task manager to ask, 127.0.0.1:50051 by default; replicas with commas between. "
+        "[OUTLAST_TASK_MANAGER]",
+    ),
+]
+Token = Annotated[
+    str | None, typer.Option(metavar="TOKEN", help="The token it asks for. [OUTLAST_TOKEN, OUTLAST_TOKEN_FILE]")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+TaskId = Annotated[str, typer.Argument(metavar="ID", help="The task's id, or its name tasks/ID.")]
+
+
+def seconds(text: str | None) -> float | None:
+    """Return a duration of the command line, ``90``, ``90s`` or ``1.5h``, in seconds; None for none."""
+    if text is None:
+        return None
+    from pydantic import TypeAdapter, ValidationError
+
+    from outlast.setting_values import Seconds
+
+    try:
+        return TypeAdapter[float](Seconds).validate_python(text)
+    except ValidationError as error:
+        raise typer.BadParameter(str(error.errors()[0]["msg"]).removeprefix("Value error, ")) from None

@@ -1,0 +1,81 @@
+"""What a store last wrote of the tasks that are active, so that a batch can be decided without reading them."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from outlast.core.operation import Operation, Start, Submit
+from outlast.core.task import Task
+from outlast.core.worker import Worker
+
+#: Bytes that the tasks may take, roughly, and what one takes without its JSON.
+MAX_BYTES = 64 * 1024 * 1024
+_TASK_BYTES = 2_000
+MAX_WORKERS = 10_000
+
+
+class ActiveTasks:
+    """The newest known rows, the least recently used dropped first. Whoever writes by them has the database compare."""
+
+    def __init__(self) -> None:
+        self._tasks: OrderedDict[int, Task] = OrderedDict()
+        self._workers: OrderedDict[str, Worker] = OrderedDict()
+        self._bytes = 0
+
+    def worker(self, worker_id: str) -> Worker | None:
+        """Return a worker as it was last seen."""
+        return self._workers.get(worker_id)
+
+    def expected(self, operations: Sequence[Operation]) -> dict[int, Task] | None:
+        """Return the tasks that exist of those that operations name; None when that is not known of each."""
+        found: dict[int, Task] = {}
+        made: set[int] = set()
+        for operation in operations:
+            task_id = operation.task_id
+            if task_id in found or task_id in made:
+                continue
+            task = self._tasks.get(task_id)
+            if task is not None:
+                found[task_id] = task
+            elif isinstance(operation.action, Start | Submit):
+                made.add(task_id)
+            else:
+                return None
+        return found
+
+    def keep(self, tasks: Iterable[Task]) -> None:
+        """Take note of tasks as they were just written or read."""
+        for task in tasks:
+            self.forget(task.task_id)
+            if not task.state.terminal:
+                self._tasks[task.task_id] = task
+                self._bytes += _size(task)
+        while self._bytes > MAX_BYTES:
+            _, task = self._tasks.popitem(last=False)
+            self._bytes -= _size(task)
+
+    def keep_worker(self, worker: Worker, applied_sequence: int | None = None) -> None:
+        """Take note of a worker as it was just read, or written with another applied sequence."""
+        if applied_sequence is not None:
+            worker = replace(worker, applied_sequence=applied_sequence)
+        self._workers[worker.worker_id] = worker
+        self._workers.move_to_end(worker.worker_id)
+        if len(self._workers) > MAX_WORKERS:
+            self._workers.popitem(last=False)
+
+    def forget(self, task_id: int) -> None:
+        """Know nothing of a task any more."""
+        task = self._tasks.pop(task_id, None)
+        if task is not None:
+            self._bytes -= _size(task)
+
+    def forget_worker(self, worker_id: str) -> None:
+        """Know nothing of a worker any more."""
+        self._workers.pop(worker_id, None)
+
+
+def _size(task: Task) -> int:
+    large = (task.input, task.metadata, task.result, *task.labels.values())
+    return _TASK_BYTES + sum(len(value) for value in large if value)

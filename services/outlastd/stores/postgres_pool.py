@@ -1,0 +1,120 @@
+"""The connections of a store, and what becomes of work that does not succeed on one at the first try."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from typing import TypeVar, cast
+
+import asyncpg
+
+from outlast.core.errors import StoreUnavailable
+from outlastd.stores.postgres_connecting import answer_for, create_pool
+from outlastd.stores.postgres_connection import Connection
+from outlastd.stores.postgres_writing import Stale
+
+T = TypeVar("T")
+
+#: Connections of one store at the most, besides that for hints.
+POOL_SIZE = 10
+#: Seconds to wait for one.
+ACQUIRE_TIMEOUT = 10.0
+#: Seconds for a connection to be of use again after a statement that took too long; then it is cut.
+RELEASE_TIMEOUT = 2.0
+#: Seconds without any answer after which a store that is closed gives up on those who wait for one, and seconds for the
+#: connections to say goodbye: a process that is told to stop is killed soon (`docker stop` waits for 10 s), also while
+#: the database does not answer.
+CLOSE_TIMEOUT = 2.0
+GOODBYE_TIMEOUT = 1.0
+#: How often the rows may be others than those that were decided on, or transactions get into each other's way.
+MAX_TRIES = 12
+_IN_THE_WAY = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+
+#: Work on a connection; given how often it has been tried before.
+Work = Callable[[Connection, int], Awaitable[T]]
+
+
+class ConnectionPool:
+    """Runs work on connections, each piece to its end: whoever asked for it may go away meanwhile."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+        self._under_way: set[asyncio.Task[object]] = set()
+        self._closed = False
+
+    @classmethod
+    async def open(cls, url: str) -> ConnectionPool:
+        """Make the pool; it connects when it is used."""
+        return cls(await create_pool(url, POOL_SIZE))
+
+    async def finish(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Run something to its end, and wait for it.
+
+        Raises:
+            StoreUnavailable: the store is closed.
+        """
+        if self._closed:
+            raise StoreUnavailable("the store is closed")
+        task = asyncio.ensure_future(_awaited(work))
+        self._under_way.add(task)
+        task.add_done_callback(self._ended)
+        return await asyncio.shield(task)
+
+    async def do(self, work: Work[T]) -> T:
+        """Run work on a connection, again when its rows have changed meanwhile.
+
+        Raises:
+            StoreUnavailable, StoreRefused: as the port has it.
+        """
+        for tries in range(MAX_TRIES):
+            try:
+                return await self._once(work, tries)
+            except (Stale, *_IN_THE_WAY):
+                await asyncio.sleep(random.uniform(0, 0.002) * tries)
+            except Exception as error:
+                answer = answer_for(error)
+                if answer is error:
+                    raise
+                raise answer from error
+        raise StoreUnavailable("what is to be changed is being changed by others all the time")
+
+    async def run(self, work: Work[T]) -> T:
+        """Run work on a connection to its end (``finish``, ``do``)."""
+        return await self.finish(lambda: self.do(work))
+
+    async def close(self) -> None:
+        """Let what is under way finish, then disconnect."""
+        self._closed = True
+        answered: set[asyncio.Task[object]] | None = None
+        while self._under_way and answered != set():
+            answered, _ = await asyncio.wait(
+                self._under_way, timeout=CLOSE_TIMEOUT, return_when=asyncio.FIRST_COMPLETED
+            )
+        try:
+            async with asyncio.timeout(GOODBYE_TIMEOUT):
+                await self._pool.close()
+        except (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError, asyncpg.PostgresError):
+            self._pool.terminate()
+
+    async def _once(self, work: Work[T], tries: int) -> T:
+        try:
+            connection = await self._pool.acquire(timeout=ACQUIRE_TIMEOUT)
+        except TimeoutError as error:
+            raise StoreUnavailable(
+                f"no connection to the database within {ACQUIRE_TIMEOUT:g} s: all {self._pool.get_max_size()} are in "
+                "use, or it does not answer"
+            ) from error
+        try:
+            return await work(cast("Connection", connection), tries)
+        finally:
+            await self._pool.release(connection, timeout=RELEASE_TIMEOUT)
+
+    def _ended(self, task: asyncio.Task[object]) -> None:
+        self._under_way.discard(task)
+        if not task.cancelled():
+            task.exception()  # whoever waited may be gone: nobody else needs to hear of it
+
+
+async def _awaited(work: Callable[[], Awaitable[T]]) -> T:
+    return await work()

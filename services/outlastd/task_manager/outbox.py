@@ -1,0 +1,172 @@
+"""The span outbox at work: every sampled task's spans are exported, whatever became of whoever ran it (promise 8)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from outlast.telemetry import tracing
+from outlast.telemetry.log import get_logger, summary_of
+from outlast.telemetry.task_span import task_resource, task_spans
+from outlastd.stores.port import EndedTask, TaskStore
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import ReadableSpan
+
+#: Tasks that are exported at a time, once the exporter has shown that it works.
+MAX_BATCH = 64
+#: Seconds that one export may take before it counts as an outage; more than an exporter gives itself.
+EXPORT_SECONDS = 10.0
+#: Seconds for which nobody else exports what was claimed. A repeat is the same, byte for byte.
+CLAIM_SECONDS = 15.0
+#: Seconds between two looks for what other processes have left.
+POLL_SECONDS = 5.0
+#: Seconds in which tasks gather that end at about the same time.
+GATHER_SECONDS = 0.1
+#: Seconds to wait after a failure, at first and at the most.
+MIN_BACKOFF, MAX_BACKOFF = 0.5, 10.0
+
+_log = get_logger()
+
+
+class SpanOutbox:
+    """Exports the spans of the tasks on the store's outbox, and takes them off it once they are exported.
+
+    Any number of task managers may do so with one database: a claim keeps a task to one of them. All is called on the
+    services' loop; spans are made and exported on another thread.
+    """
+
+    def __init__(self, store: TaskStore) -> None:
+        self._store = store
+        self._bell = asyncio.Event()
+        self._step: asyncio.Task[bool] | None = None
+        #: What has not landed yet, be it late: nothing else is claimed before, so that memory and threads have a bound.
+        self._under_way: _Export | None = None
+        #: After a failure one task at a time finds out whether the exporter works, then twice as many, and so on.
+        self._limit = MAX_BATCH
+        #: The wait after the next failure; 0 while all is well.
+        self._backoff = 0.0
+
+    def wake(self) -> None:
+        """Say that a task has ended."""
+        self._bell.set()
+
+    async def run(self) -> None:
+        """Export until cancelled; ``flush`` is to follow."""
+        while True:
+            self._bell.clear()
+            if await asyncio.shield(self._turn()):
+                continue  # there may be more
+            if self._backoff:
+                await asyncio.sleep(self._backoff)
+                continue
+            with suppress(TimeoutError):
+                async with asyncio.timeout(POLL_SECONDS):
+                    await self._bell.wait()
+                await asyncio.sleep(GATHER_SECONDS)
+
+    async def flush(self, seconds: float) -> None:
+        """Export what there is; what is not in time is left for whoever looks next."""
+        try:
+            async with asyncio.timeout(seconds):
+                if self._step is not None:
+                    await asyncio.wait([self._step])
+                while await asyncio.shield(self._turn()):
+                    pass
+        except TimeoutError:
+            self._failed("there was no time left")
+        finally:
+            if self._step is not None:
+                self._step.cancel()
+                await asyncio.wait([self._step])
+
+    def _turn(self) -> asyncio.Task[bool]:
+        """Return the export of a batch that is under way, or begin one: a claim is never left half-way."""
+        if self._step is None or self._step.done():
+            self._step = asyncio.create_task(self._export_some(), name="outlast span outbox step")
+        return self._step
+
+    async def _export_some(self) -> bool:
+        """Export a batch; return whether there may be more."""
+        try:
+            export = self._under_way or await self._begin()
+            if export is None:
+                return False
+            self._under_way = export
+            if not await export.landed(EXPORT_SECONDS):
+                self._failed("the exporter did not answer in time")
+                return False
+            self._under_way = None
+            if not export.taken.result():
+                self._failed("the exporter reported a failure")
+                return False
+            await self._store.drop_spans(export.task_ids)
+        except Exception as error:  # of the store, or of an exporter, which may be the program's own
+            self._failed(summary_of(error))
+            return False
+        self._worked()
+        return export.full
+
+    async def _begin(self) -> _Export | None:
+        active = tracing.active()
+        claimed = await self._store.claim_spans(self._limit, CLAIM_SECONDS) if active is not None else ()
+        if active is None or not claimed:
+            return None
+        taken = active.delivery.begin(lambda: _spans(claimed, active))
+        return _Export([ended.task.task_id for ended in claimed], taken, full=len(claimed) == self._limit)
+
+    def _failed(self, reason: str) -> None:
+        if not self._backoff:
+            _log.warning("spans cannot be exported; they wait in the outbox", reason=reason)
+        self._backoff = min(max(2 * self._backoff, MIN_BACKOFF), MAX_BACKOFF)
+        self._limit = 1
+
+    def _worked(self) -> None:
+        if self._backoff:
+            _log.info("spans are exported again")
+        self._backoff = 0.0
+        self._limit = min(2 * self._limit, MAX_BATCH)
+
+
+class _Export:
+    """Spans on their way out."""
+
+    def __init__(self, task_ids: Sequence[int], taken: Future[bool], *, full: bool) -> None:
+        self.task_ids = task_ids
+        #: Whether as many were claimed as were asked for: there may be more.
+        self.full = full
+        #: Whether the exporter took them all.
+        self.taken = taken
+        self._landed = asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def tell(_taken: Future[bool]) -> None:
+            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                loop.call_soon_threadsafe(self._landed.set)
+
+        taken.add_done_callback(tell)
+
+    async def landed(self, seconds: float) -> bool:
+        """Wait for the exporter's answer; return whether it is there."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._landed.wait()
+        return self._landed.is_set()
+
+
+def _spans(claimed: Sequence[EndedTask], active: tracing.Tracing) -> Iterator[ReadableSpan]:
+    """Yield the spans of tasks. On the exporter's thread."""
+    resources: dict[str | None, Resource] = {}
+    for ended in claimed:
+        service = active.service_of(ended.task)
+        if service not in resources:
+            resources[service] = task_resource(active.resource, service)
+        try:
+            # All or none of a task's.
+            yield from list(task_spans(ended.task, ended.events, resources[service]))
+        except Exception as error:  # it would fail for ever, and hold up all others
+            _log.error("a task's spans could not be made", taskId=str(ended.task.task_id), error=error)

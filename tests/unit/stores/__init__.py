@@ -1,0 +1,1 @@
+"""What the stores are made of that needs no database."""

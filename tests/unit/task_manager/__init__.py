@@ -1,0 +1,1 @@
+"""What the task manager does without a socket or a store."""
