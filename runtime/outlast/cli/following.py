@@ -12,7 +12,8 @@ from google.protobuf.duration_pb2 import Duration
 
 from outlast.cli.connection import TIMEOUT, Connection, Peer, open_peer
 from outlast.core.state import TERMINAL, TaskState
-from outlast.tasks.watching import FINAL, Pauses, watch
+from outlast.tasks.pauses import Pauses
+from outlast.tasks.watching import FINAL, watch
 from outlast.v1 import task_pb2
 from outlast.v1 import task_service_pb2 as pb
 

@@ -7,6 +7,9 @@ from datetime import datetime
 
 #: A task id has room for this many workers at a time (task_id.py).
 WORKER_NUMBERS = 1024
+#: The part of a lease after which a silent stream is given up, on both sides of it: the worker tries another replica,
+#: and the task manager gives it nothing more.
+SILENCE = 2 / 3
 
 
 @dataclass(frozen=True, slots=True)

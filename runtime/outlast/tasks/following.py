@@ -14,7 +14,8 @@ import grpc.aio
 
 from outlast.core.task import Task
 from outlast.tasks.channel import Replicas, bearer
-from outlast.tasks.watching import FINAL, Pauses
+from outlast.tasks.pauses import Pauses
+from outlast.tasks.watching import FINAL
 from outlast.v1 import task_service_pb2 as pb
 from outlast.v1.task_service_pb2_grpc import TaskServiceStub
 from outlast.wire.errors import from_rpc_error

@@ -6,9 +6,10 @@ import sys
 import time
 from collections.abc import Callable
 
-#: Parts of a lease: between two signs of life, and the silence after which another replica is tried.
+from outlast.core.worker import SILENCE
+
+#: The part of a lease between two signs of life.
 BEAT = 1 / 3
-SILENCE = 2 / 3
 
 
 def _boot_time() -> Callable[[], float]:

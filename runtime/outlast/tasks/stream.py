@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -21,6 +20,7 @@ from outlast.tasks.channel import Replicas, bearer
 from outlast.tasks.lease import WorkerLease
 from outlast.tasks.ledger import Ledger
 from outlast.tasks.orders import Orders
+from outlast.tasks.pauses import LONGEST_PAUSE, Pauses
 from outlast.tasks.pulse import Pulse, Silence
 from outlast.tasks.reach import Reach
 from outlast.telemetry.log import get_logger
@@ -36,8 +36,6 @@ BATCH_OPERATIONS = 512
 BATCH_BYTES = 1024 * 1024
 #: Operations sent and not answered: bounds what the manager must hold for this worker.
 MAX_IN_FLIGHT = 4_096
-#: Seconds between attempts to connect: from the first to the longest, with jitter.
-BACKOFF = (0.1, 2.0)
 #: Seconds between looks whether something more is to be sent, at the end.
 SETTLING = 0.005
 #: Seconds in which a manager that took the connection has to say welcome: the most, and the least under a short lease.
@@ -171,7 +169,7 @@ class WorkerStream:
     # -- the stream ------------------------------------------------------------------------------------
 
     async def _keep_connected(self) -> None:
-        delay = BACKOFF[0]
+        pauses = Pauses()
         while True:
             try:
                 await self._converse()
@@ -187,16 +185,17 @@ class WorkerStream:
                 reason = f"{type(error).__name__}: {error}"
             self._pulse.broken()
             self._replicas.move_on()
-            delay = BACKOFF[0] if self._reach.outage is None else min(delay * 2, self._longest_delay())
+            if self._reach.outage is None:
+                pauses.over()
             self._reach.lost(reason)
-            await asyncio.sleep(delay * random.uniform(0.5, 1.0))
+            await pauses.pause(self._longest_pause())
 
     def _welcome_timeout(self) -> float:
         """Return how many seconds a welcome may take: the lease must not run out while one replica of many is mute."""
         return min(WELCOME_TIMEOUT, max(self._pulse.lease.ttl or WELCOME_TIMEOUT, SHORT_WELCOME_TIMEOUT))
 
-    def _longest_delay(self) -> float:
-        return min(BACKOFF[1], (self._pulse.lease.ttl or BACKOFF[1]) / 3)
+    def _longest_pause(self) -> float:
+        return min(LONGEST_PAUSE, (self._pulse.lease.ttl or LONGEST_PAUSE) / 3)
 
     async def _converse(self) -> None:
         """Hold one stream until it breaks."""

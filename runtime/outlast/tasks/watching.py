@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import random
 from collections.abc import AsyncGenerator, Callable
 from typing import Any, Protocol, TypeVar
 
 import grpc
 import grpc.aio
+
+from outlast.tasks.pauses import Pauses
 
 #: What a task manager says for good. Whatever else ends a call may be over in a moment: a restart, a replica that
 #: drains, a proxy's time limit.
@@ -25,10 +25,6 @@ FINAL = frozenset(
     }
 )
 
-#: Seconds before a call is opened again: at first, and at the most.
-FIRST_PAUSE = 0.1
-LONGEST_PAUSE = 2.0
-
 Answer = TypeVar("Answer")
 Position = TypeVar("Position")
 Answer_co = TypeVar("Answer_co", covariant=True)
@@ -44,22 +40,6 @@ class Call(Protocol[Answer_co]):
     def cancel(self) -> bool:
         """End the call."""
         ...
-
-
-class Pauses:
-    """How long to wait before trying again: longer each time, and never as long as everybody else."""
-
-    def __init__(self) -> None:
-        self._next = FIRST_PAUSE
-
-    def over(self) -> None:
-        """Begin anew: it works again."""
-        self._next = FIRST_PAUSE
-
-    async def pause(self) -> None:
-        """Wait."""
-        longest, self._next = self._next, min(self._next * 2, LONGEST_PAUSE)
-        await asyncio.sleep(random.uniform(longest / 2, longest))
 
 
 async def watch(

@@ -11,7 +11,8 @@ import grpc.aio
 from google.protobuf.duration_pb2 import Duration
 
 from outlast.tasks.channel import bearer
-from outlast.tasks.watching import FINAL, Pauses
+from outlast.tasks.pauses import Pauses
+from outlast.tasks.watching import FINAL
 from outlast.telemetry.propagation import metadata_for, trace_context_from
 from outlast.v1 import task_pb2
 from outlast.v1 import task_service_pb2 as pb

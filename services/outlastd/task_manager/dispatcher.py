@@ -11,6 +11,7 @@ from contextlib import suppress
 from outlast.core.errors import OutlastError
 from outlast.core.state import TaskState
 from outlast.core.task import Task
+from outlast.core.worker import SILENCE
 from outlast.telemetry.log import get_logger
 from outlastd.stores.port import TaskFilter, TaskStore
 from outlastd.task_manager.projection import Publish
@@ -37,8 +38,8 @@ class Dispatcher:
         self._workers = workers
         self._publish = publish
         self._clock = clock
-        #: Seconds after which a worker that says nothing is given nothing: it gives up on a silent stream as soon.
-        self._silence = store.policy.lease_ttl.total_seconds() * 2 / 3
+        #: Seconds after which a worker that says nothing is given nothing.
+        self._silence = store.policy.lease_ttl.total_seconds() * SILENCE
         #: The agents of which something has changed.
         self._agents: set[str] = set()
         self._wanted = asyncio.Event()

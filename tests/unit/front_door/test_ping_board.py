@@ -13,24 +13,15 @@ from outlast.ping import PingBoard, PingStatus
 from outlast.tasks.ledger import Ledger
 from outlast.tasks.loops import LoopThread
 
+from ..clock import Clock
+
 BUSY, HEALTHY = PingStatus.HEALTHY_BUSY, PingStatus.HEALTHY
-
-
-class Clock:
-    """A clock that the test sets."""
-
-    def __init__(self) -> None:
-        self.now = 1000.9
-
-    def __call__(self) -> float:
-        """Return what the test has set."""
-        return self.now
 
 
 @pytest.fixture
 def clock() -> Clock:
     """A clock at 1000.9."""
-    return Clock()
+    return Clock(1000.9)
 
 
 @pytest.fixture

@@ -15,18 +15,9 @@ from outlast.tasks.deadlines import Deadlines
 from outlast.tasks.ledger import Ledger
 from outlast.telemetry import lines
 
+from ..clock import Clock
+
 DONE = Finish(TaskState.COMPLETED)
-
-
-class Clock:
-    """Time that goes on when it is told to, in seconds."""
-
-    def __init__(self) -> None:
-        self.now = 1_000.0
-
-    def __call__(self) -> float:
-        """Return the time."""
-        return self.now
 
 
 @pytest.fixture

@@ -8,16 +8,7 @@ import pytest
 
 from outlast.tasks.lease import WorkerLease
 
-
-class Clock:
-    """Time that goes on when it is told to, in seconds."""
-
-    def __init__(self) -> None:
-        self.now = 1_000.0
-
-    def __call__(self) -> float:
-        """Return the time."""
-        return self.now
+from ..clock import Clock
 
 
 @pytest.fixture

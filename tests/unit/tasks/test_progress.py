@@ -9,18 +9,9 @@ from outlast.tasks.ledger import Ledger
 from outlast.tasks.report_rate import BURST, PER_SECOND
 from outlast.tasks.tracked import TrackedTask
 
+from ..clock import Clock
+
 MANY = 1 << 30
-
-
-class Clock:
-    """Time that goes on when it is told to."""
-
-    def __init__(self) -> None:
-        self.now = 1_000.0
-
-    def __call__(self) -> float:
-        """Return the time."""
-        return self.now
 
 
 def say(ledger: Ledger, task: TrackedTask, fraction: float) -> None:
