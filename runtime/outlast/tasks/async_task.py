@@ -102,7 +102,8 @@ class AsyncTask(Generic[P, C, R]):
                 raise
             run.on_loop(runtime.home_of_this_thread() or runtime.tasks_loop, body, copy_context())
             return TaskHandle(run)
-        arguments.check_fit(self._function, args, kwargs)
+        if recorded is None:  # else that was checked before
+            arguments.check_fit(self._function, args, kwargs)
         start = runtime.new_start(self._task_type, self._options, arguments=recorded)
         return TaskHandle(self._start_thread(start, functools.partial(self._function, *args, **kwargs)))
 
