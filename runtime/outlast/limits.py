@@ -16,6 +16,8 @@ MAX_TASKS = 1_000
 MAX_WAITING_TASKS = 10_000
 #: Bytes of one task's output that may wait for the task manager.
 MAX_UNACKNOWLEDGED_OUTPUT = 1024 * 1024
+#: Seconds that one WaitTask waits (task_service.proto); who wants to wait longer asks again.
+WAIT_SECONDS = 60.0
 #: Seconds after which a task that is tracked by hand and still open is worth a warning.
 MANUAL_TASK_WARNING = 8 * 3600.0
 #: Bytes of JSON that are kept of a task's return value.

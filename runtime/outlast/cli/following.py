@@ -8,17 +8,17 @@ from contextlib import aclosing
 from typing import Protocol, TypeVar
 
 import grpc.aio
-from google.protobuf.duration_pb2 import Duration
 
 from outlast.cli.connection import TIMEOUT, Connection, Peer, open_peer
 from outlast.core.state import TERMINAL, TaskState
+from outlast.limits import WAIT_SECONDS
 from outlast.tasks.pauses import Pauses
 from outlast.tasks.watching import FINAL, watch
 from outlast.v1 import task_pb2
 from outlast.v1 import task_service_pb2 as pb
+from outlast.wire.times import seconds_to_proto
 
-#: Seconds that one WaitTask waits at the most (task_service.proto), and that its answer may come late.
-_MAX_WAIT = 60.0
+#: Seconds that the answer to a WaitTask may come late.
 _LATE = 5.0
 
 Answer = TypeVar("Answer")
@@ -125,10 +125,8 @@ async def _wait(peer: Peer, name: str, seconds: float | None, note: Callable[[st
     task = await _get(peer, name, task_pb2.TASK_VIEW_FULL)
     broken = False
     while TaskState(task.state) not in TERMINAL and (left := deadline - loop.time()) > 0:
-        step = min(left, _MAX_WAIT)
-        timeout = Duration()
-        timeout.FromNanoseconds(int(step * 1e9))
-        request = pb.WaitTaskRequest(name=name, timeout=timeout)
+        step = min(left, WAIT_SECONDS)
+        request = pb.WaitTaskRequest(name=name, timeout=seconds_to_proto(step))
         try:
             task = await peer.stub.WaitTask(request, metadata=peer.metadata, timeout=step + _LATE)
         except grpc.aio.AioRpcError as failure:

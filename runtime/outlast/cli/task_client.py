@@ -5,8 +5,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 
-from google.protobuf.duration_pb2 import Duration
-
 from outlast.cli.connection import TIMEOUT, Connection, Metadata, ask
 from outlast.core.errors import InvalidField
 from outlast.core.state import TaskState
@@ -20,6 +18,7 @@ from outlast.v1.task_service_pb2 import (
     RetryTaskRequest,
 )
 from outlast.v1.task_service_pb2_grpc import TaskServiceStub
+from outlast.wire.times import seconds_to_proto
 
 _PAGE_SIZE = 1000
 
@@ -75,7 +74,7 @@ def cancel_task(connection: Connection, task: str, *, force: bool, grace: float 
     Raises:
         InvalidField, TaskNotFound, IllegalTransition, TaskManagerUnavailable.
     """
-    request = CancelTaskRequest(name=task_name(task), force=force, grace=None if grace is None else _duration(grace))
+    request = CancelTaskRequest(name=task_name(task), force=force, grace=seconds_to_proto(grace))
     return ask(connection, lambda tasks, metadata: tasks.CancelTask(request, metadata=metadata, timeout=TIMEOUT))
 
 
@@ -98,9 +97,3 @@ def delete_task(connection: Connection, task: str) -> None:
     """
     request = DeleteTaskRequest(name=task_name(task))
     ask(connection, lambda tasks, metadata: tasks.DeleteTask(request, metadata=metadata, timeout=TIMEOUT))
-
-
-def _duration(seconds: float) -> Duration:
-    duration = Duration()
-    duration.FromNanoseconds(int(seconds * 1e9))
-    return duration

@@ -37,6 +37,15 @@ def duration_to_proto(duration: timedelta | None) -> Duration | None:
     return Duration(seconds=sign * seconds, nanos=sign * rest.microseconds * 1_000)
 
 
+def seconds_to_proto(seconds: float | None) -> Duration | None:
+    """Return a Duration of so many seconds, None as None; raise ValueError when it is too long to hold."""
+    if seconds is None:
+        return None
+    duration = Duration()
+    duration.FromNanoseconds(int(seconds * 1e9))
+    return duration
+
+
 def duration_from_proto(duration: Duration, field: str) -> timedelta:
     """Return a Duration, cut to the microsecond; raise InvalidField when it is too long to hold."""
     try:

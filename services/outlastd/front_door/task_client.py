@@ -8,7 +8,6 @@ from copy import copy
 from typing import Protocol, TypeAlias
 
 import grpc.aio
-from google.protobuf.duration_pb2 import Duration
 
 from outlast.tasks.channel import bearer
 from outlast.tasks.pauses import Pauses
@@ -17,11 +16,10 @@ from outlast.telemetry.propagation import metadata_for, trace_context_from
 from outlast.v1 import task_pb2
 from outlast.v1 import task_service_pb2 as pb
 from outlast.v1.task_service_pb2_grpc import TaskServiceStub
+from outlast.wire.times import seconds_to_proto
 
 #: Seconds that a question may take that waits for nothing.
 CALL_TIMEOUT = 10.0
-#: Seconds that one WaitTask waits at the most (task_service.proto).
-MAX_WAIT = 60.0
 
 Watch: TypeAlias = "grpc.aio.UnaryStreamCall[pb.WatchTaskRequest, pb.WatchTaskResponse]"
 SessionWatch: TypeAlias = "grpc.aio.UnaryStreamCall[pb.WatchSessionRequest, pb.WatchSessionResponse]"
@@ -74,7 +72,7 @@ class TaskClient:
 
     async def cancel(self, name: str, *, force: bool = False, grace: float | None = None) -> task_pb2.Task:
         """Ask a task to stop, and return it as it stands then; ``grace`` in seconds, None for the task manager's."""
-        request = pb.CancelTaskRequest(name=name, force=force, grace=None if grace is None else _duration(grace))
+        request = pb.CancelTaskRequest(name=name, force=force, grace=seconds_to_proto(grace))
         return await self._service.CancelTask(request, timeout=CALL_TIMEOUT, metadata=self._metadata)
 
     async def retry(self, name: str, idempotency_key: str) -> task_pb2.Task:
@@ -95,7 +93,7 @@ class TaskClient:
         deadline = loop.time() + seconds
         while True:
             left = max(deadline - loop.time(), 0.0)
-            request = pb.WaitTaskRequest(name=name, timeout=_duration(left))
+            request = pb.WaitTaskRequest(name=name, timeout=seconds_to_proto(left))
             try:
                 return await self._service.WaitTask(request, timeout=left + CALL_TIMEOUT, metadata=self._metadata)
             except grpc.aio.AioRpcError as error:
@@ -124,9 +122,3 @@ class TaskClient:
             self._channel = self._channels.current
             self._stub = TaskServiceStub(self._channel)
         return self._stub
-
-
-def _duration(seconds: float) -> Duration:
-    duration = Duration()
-    duration.FromNanoseconds(int(seconds * 1e9))
-    return duration

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from outlast.core.state import TERMINAL, TaskState
+from outlast.limits import WAIT_SECONDS
 from outlast.v1 import task_pb2
 from outlast.wire.json_text import page_text, task_text
 from outlastd.front_door import parameters
@@ -13,7 +14,7 @@ from outlastd.front_door.request import Refusal, Request
 from outlastd.front_door.response import EVENT_STREAM, Response, json_text_response
 from outlastd.front_door.router import Router
 from outlastd.front_door.sse import KEEPALIVE_SECONDS
-from outlastd.front_door.task_client import MAX_WAIT, TaskClient
+from outlastd.front_door.task_client import TaskClient
 from outlastd.front_door.task_events import session_events, task_events
 
 IDEMPOTENCY_KEY = "Idempotency-Key"
@@ -95,7 +96,9 @@ class Tasks:
         with refusing():
             return json_text_response(
                 task_text(
-                    await self._asking(request).wait(task.name, MAX_WAIT if seconds is None else min(seconds, MAX_WAIT))
+                    await self._asking(request).wait(
+                        task.name, WAIT_SECONDS if seconds is None else min(seconds, WAIT_SECONDS)
+                    )
                 )
             )
 

@@ -13,6 +13,7 @@ from outlast.core.state import TaskState
 from outlast.core.task import Task, TraceContext
 from outlast.core.task_id import parse_task_name
 from outlast.core.validation import MAX_ID, MAX_NAME, check_duration, check_text
+from outlast.limits import WAIT_SECONDS
 from outlast.telemetry.propagation import trace_context_from
 from outlast.v1 import task_pb2, task_service_pb2
 from outlast.v1.task_service_pb2_grpc import TaskServiceServicer
@@ -37,7 +38,7 @@ from outlastd.task_manager.watching import Watching
 #: Tasks on a page when none were asked for, and at the most.
 DEFAULT_PAGE, MAX_PAGE = 50, 1_000
 #: Seconds that one WaitTask may take.
-LONGEST_CALL = timedelta(seconds=60)
+LONGEST_CALL = timedelta(seconds=WAIT_SECONDS)
 
 
 class TaskServicer(TaskServiceServicer):
