@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Protocol
 
@@ -61,6 +62,7 @@ def postgres_backend(url: str, clock: FakeClock) -> Backend:
 
 @pytest.fixture(autouse=True)
 def _no_blocking_call_on_the_loop() -> Iterator[None]:
+    import_module("outlast.telemetry.output")  # else the first line that is logged loads it, on the loop
     with blockbuster_ctx("outlastd") as blocking:
         let_asyncpg_connect(blocking)
         blocking.functions["os.write"].can_block_in("outlast/telemetry/output.py", "_write_all")

@@ -7,6 +7,8 @@ OutlastError
 ├── IllegalTransition         FAILED_PRECONDITION  names the state
 ├── IdempotencyConflict       FAILED_PRECONDITION  the key was used with another body
 ├── LeaseLost                 LEASE_LOST           the epoch is not the task's any more
+├── SessionNotFound           NOT_FOUND            names the session
+├── SessionHeld               FAILED_PRECONDITION  a run of the session has not ended
 ├── BacklogFull               RESOURCE_EXHAUSTED   too much waits already: come again later
 ├── StoreRefused              STORE_REFUSED        the store will never take this
 ├── StoreUnavailable          UNAVAILABLE          the store cannot take anything now
@@ -107,6 +109,28 @@ class LeaseLost(OutlastError):
         self.name = f"tasks/{task_id}"
         over = f"attempt {attempt} of {self.name} is over"
         super().__init__(over if attempt else f"{self.name} is held under epoch {owner}, not {epoch}")
+
+
+class SessionNotFound(OutlastError):
+    """There is no such session."""
+
+    code = ErrorCode.NOT_FOUND
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"{name} does not exist")
+
+
+class SessionHeld(OutlastError):
+    """A run of the session has not ended, or the run that asks is not its newest."""
+
+    code = ErrorCode.FAILED_PRECONDITION
+
+    def __init__(self, name: str, host: str) -> None:
+        self.name = name
+        #: The host that owns the session.
+        self.host = host
+        super().__init__(f"{name} is held by the host {host!r}")
 
 
 class BacklogFull(OutlastError):

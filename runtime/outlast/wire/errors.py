@@ -25,6 +25,8 @@ from outlast.core.errors import (
     InvalidField,
     LeaseLost,
     OutlastError,
+    SessionHeld,
+    SessionNotFound,
     StartRefused,
     StoreRefused,
     StoreUnavailable,
@@ -61,6 +63,10 @@ def _resource(error: TaskNotFound | TaskExists) -> Any:
     return ResourceInfo(resource_type=f"{DOMAIN}/Task", resource_name=error.name, description=error.message)
 
 
+def _session(error: SessionNotFound) -> Any:
+    return ResourceInfo(resource_type=f"{DOMAIN}/Session", resource_name=error.name, description=error.message)
+
+
 def _bad_request(error: InvalidField) -> Any:
     return BadRequest(field_violations=[BadRequest.FieldViolation(field=error.field, description=error.why)])
 
@@ -82,6 +88,8 @@ TABLE: Mapping[type[OutlastError], Row] = {
     IllegalTransition: Row(code_pb2.FAILED_PRECONDITION, ("name", "state"), _precondition),
     IdempotencyConflict: Row(code_pb2.FAILED_PRECONDITION, ("name", "state"), _precondition),
     LeaseLost: Row(code_pb2.ABORTED, ("name",)),
+    SessionNotFound: Row(code_pb2.NOT_FOUND, ("name",), _session),
+    SessionHeld: Row(code_pb2.FAILED_PRECONDITION, ("name", "host")),
     BacklogFull: Row(code_pb2.RESOURCE_EXHAUSTED, (), _retry),
     StoreRefused: Row(code_pb2.INVALID_ARGUMENT),
     StoreUnavailable: Row(code_pb2.UNAVAILABLE, (), _retry),
@@ -135,6 +143,8 @@ def from_status(status: Status) -> OutlastError:
     kind = _CLASSES.get(info.reason, TaskManagerUnavailable)
     if info.metadata.get("state") == "IDEMPOTENCY_KEY_USED":
         kind = IdempotencyConflict
+    elif info.metadata.get("name", "").startswith("sessions/"):
+        kind = SessionHeld if kind is IllegalTransition else SessionNotFound
     # Not through the constructor: it would compose the message anew from what did not travel.
     error = kind.__new__(kind)
     OutlastError.__init__(error, status.message)

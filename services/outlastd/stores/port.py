@@ -14,6 +14,7 @@ from outlast.core.policy import Policy
 from outlast.core.state import TaskState
 from outlast.core.task import Task
 from outlast.core.worker import Registration, Renewal, Worker
+from outlastd.stores.session_port import SessionStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,11 @@ class TaskStore(Protocol):
     """
 
     policy: Policy
+
+    @property
+    def sessions(self) -> SessionStore:
+        """The sessions on the same database."""
+        ...
 
     # -- workers and their operations ------------------------------------------------------------------
 

@@ -26,6 +26,7 @@ from outlastd.stores.postgres_connection import Connection
 from outlastd.stores.postgres_listening import Hints
 from outlastd.stores.postgres_migrations import migrate
 from outlastd.stores.postgres_pool import ConnectionPool
+from outlastd.stores.postgres_sessions import PostgresSessionStore
 from outlastd.stores.rows import microseconds
 
 T = TypeVar("T")
@@ -40,8 +41,9 @@ class PostgresTaskStore:
     save time. All of it lives on the loop that opened it.
     """
 
-    def __init__(self, pool: ConnectionPool, hints: Hints, clock: ServerClock, policy: Policy) -> None:
+    def __init__(self, url: str, pool: ConnectionPool, hints: Hints, clock: ServerClock, policy: Policy) -> None:
         self.policy = policy
+        self.sessions = PostgresSessionStore(url, pool, clock)
         self._pool = pool
         self._hints = hints
         self._clock = clock
@@ -65,7 +67,7 @@ class PostgresTaskStore:
             await migrate(connection, name_of(url))
             asked = time.monotonic()
             clock.sample(await connection.fetchval(statements.GET_CLOCK), asked)
-        return cls(await ConnectionPool.open(url), Hints(url), clock, policy)
+        return cls(url, await ConnectionPool.open(url), Hints(url), clock, policy)
 
     # -- workers and their operations ------------------------------------------------------------------
 
@@ -203,6 +205,7 @@ class PostgresTaskStore:
         """Finish what is under way and let the database go."""
         await self._hints.close()
         await self._pool.close()
+        await self.sessions.release()
 
     async def _ask_clock(self, connection: Connection) -> datetime:
         asked = time.monotonic()

@@ -18,6 +18,10 @@ MIN_VERSION = 13
 #: Seconds for a connection to be made, and for a statement to be answered.
 CONNECT_TIMEOUT = 10.0
 COMMAND_TIMEOUT = 15.0
+#: Seconds for a goodbye.
+GOODBYE_TIMEOUT = 1.0
+#: What is raised on a connection that is gone, whatever was being done on it.
+BROKEN = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 _SETTINGS = {
     "application_name": "outlast",
@@ -67,6 +71,14 @@ async def connect(url: str) -> asyncpg.Connection:
         connection.terminate()
         raise
     return connection
+
+
+async def disconnect(connection: asyncpg.Connection) -> None:
+    """Say goodbye, if anybody is there to hear it."""
+    try:
+        await connection.close(timeout=GOODBYE_TIMEOUT)
+    except BROKEN:
+        connection.terminate()
 
 
 async def create_pool(url: str, size: int) -> asyncpg.Pool:

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Iterable
 
 import asyncpg
 
-from outlastd.stores.postgres_connecting import connect
+from outlastd.stores.postgres_connecting import BROKEN, connect, disconnect
 
 _CHANNEL = "outlast"
 _NOTIFY = "SELECT pg_notify($1, $2)"
@@ -20,11 +20,8 @@ MAX_IDS = 390
 _ANY = "*"
 #: Seconds of silence after which the connection is tried: one that is cut without a word hears nothing for ever.
 QUIET = 15.0
-#: Seconds between two tries to connect, and for a goodbye.
+#: Seconds between two tries to connect.
 _RETRY = 1.0
-_GOODBYE = 1.0
-#: What is raised on a connection that is gone, whatever was being done on it.
-_BROKEN = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 
 class Hints:
@@ -71,7 +68,7 @@ class Hints:
     async def _stay_connected(self) -> None:
         again = False
         while True:
-            with contextlib.suppress(*_BROKEN):
+            with contextlib.suppress(*BROKEN):
                 await self._serve(await connect(self._url), again)
             again = True
             await asyncio.sleep(_RETRY)
@@ -98,7 +95,7 @@ class Hints:
                     ids = _ANY if len(said) > MAX_IDS else ",".join(map(str, said))
                     await connection.execute(_NOTIFY, _CHANNEL, f"{self._me} {ids}")
         finally:
-            await _disconnect(connection)
+            await disconnect(connection)
 
     def _hear(self, connection: object, pid: int, channel: str, payload: object) -> None:
         who, _, ids = str(payload).partition(" ")
@@ -134,10 +131,3 @@ class _Heard:
         task_ids, self._task_ids = self._task_ids, set()
         self.something.clear()
         return None if task_ids is None else frozenset(task_ids)
-
-
-async def _disconnect(connection: asyncpg.Connection) -> None:
-    try:
-        await connection.close(timeout=_GOODBYE)
-    except _BROKEN:
-        connection.terminate()

@@ -10,7 +10,7 @@ from typing import TypeVar, cast
 import asyncpg
 
 from outlast.core.errors import StoreUnavailable
-from outlastd.stores.postgres_connecting import answer_for, create_pool
+from outlastd.stores.postgres_connecting import BROKEN, GOODBYE_TIMEOUT, answer_for, create_pool
 from outlastd.stores.postgres_connection import Connection
 from outlastd.stores.postgres_writing import Stale
 
@@ -22,11 +22,9 @@ POOL_SIZE = 10
 ACQUIRE_TIMEOUT = 10.0
 #: Seconds for a connection to be of use again after a statement that took too long; then it is cut.
 RELEASE_TIMEOUT = 2.0
-#: Seconds without any answer after which a store that is closed gives up on those who wait for one, and seconds for the
-#: connections to say goodbye: a process that is told to stop is killed soon (`docker stop` waits for 10 s), also while
-#: the database does not answer.
+#: Seconds without any answer after which a store that is closed gives up on those who wait for one: a process that is
+#: told to stop is killed soon (`docker stop` waits for 10 s), also while the database does not answer.
 CLOSE_TIMEOUT = 2.0
-GOODBYE_TIMEOUT = 1.0
 #: How often the rows may be others than those that were decided on, or transactions get into each other's way.
 MAX_TRIES = 12
 _IN_THE_WAY = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
@@ -94,7 +92,7 @@ class ConnectionPool:
         try:
             async with asyncio.timeout(GOODBYE_TIMEOUT):
                 await self._pool.close()
-        except (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError, asyncpg.PostgresError):
+        except BROKEN:
             self._pool.terminate()
 
     async def _once(self, work: Work[T], tries: int) -> T:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from outlastd.stores.rows import BASIC_COLUMNS, EVENT_COLUMNS, FULL_COLUMNS, WORKER_COLUMNS
+from outlastd.stores.session_rows import SESSION_CHANGING, SESSION_COLUMNS
 
 
 def columns(names: Sequence[str], table: str = "") -> str:
@@ -192,4 +193,55 @@ LOSE_LEASE = f"""
        SET epoch = nextval('epochs'), lost_sequence = applied_sequence, lease_until = NULL,
            lost_at = coalesce($2::bigint, {CLOCK})
      WHERE worker_id = $1
+"""
+
+#: A whole session.
+SELECT_SESSION = f"SELECT {columns(SESSION_COLUMNS)} FROM sessions"
+#: One session. (digest)
+GET_SESSION = f"{SELECT_SESSION} WHERE digest = $1"
+#: The next epoch, and the session that is to have it, where it is known. (digest)
+GET_SESSION_TO_BEGIN = f"""
+    SELECT nextval('epochs'), {columns(SESSION_COLUMNS, "sessions")}
+      FROM (VALUES (1)) AS one LEFT JOIN sessions ON digest = $1
+"""
+#: The sessions of a host that have not ended, for who ends them. (host)
+LOCK_LIVING_SESSIONS = f"{SELECT_SESSION} WHERE host = $1 AND state <> 4 ORDER BY digest FOR UPDATE"
+#: A new session, unless somebody else has just made it. (digest, SESSION_COLUMNS)
+INSERT_SESSION = f"""
+    INSERT INTO sessions (digest, {columns(SESSION_COLUMNS)})
+    VALUES ({columns([f"${number}" for number in range(1, len(SESSION_COLUMNS) + 2)])})
+    ON CONFLICT (digest) DO NOTHING
+    RETURNING 1
+"""
+_SESSION_TYPES = {"state": "smallint", **dict.fromkeys(("host", "end_reason", "end_message"), "text")}
+_SESSION_ARRAYS = [f"{_SESSION_TYPES.get(name, 'bigint')}[]" for name in SESSION_CHANGING]
+#: Changed sessions, those that are as they were. (arrays: digest, epoch and state as they were, SESSION_CHANGING)
+UPDATE_SESSIONS = f"""
+    UPDATE sessions SET {columns([f"{name} = rows.{name}" for name in SESSION_CHANGING])}
+      FROM unnest($1::bytea[], $2::bigint[], $3::smallint[],
+                  {columns([f"${number}::{kind}" for number, kind in enumerate(_SESSION_ARRAYS, 4)])})
+           AS rows (digest, known_epoch, known_state, {columns(SESSION_CHANGING)})
+     WHERE sessions.digest = rows.digest AND sessions.epoch = rows.known_epoch AND sessions.state = rows.known_state
+    RETURNING 1
+"""
+#: How many tasks of some sessions have not ended. (arrays: agents, session ids)
+COUNT_ACTIVE_TASKS = """
+    SELECT keys.agent, keys.session_id, active.number
+      FROM unnest($1::text[], $2::text[]) AS keys (agent, session_id), LATERAL (
+           SELECT count(*) AS number FROM tasks
+            WHERE session_key = hashtextextended(keys.session_id, 0) AND session_id = keys.session_id
+              AND agent || '' = keys.agent AND state + 0 IN (1, 2, 6, 8)) AS active
+     WHERE active.number > 0
+"""
+#: Sessions that ended long ago and of which no task is kept. (ended before, limit)
+DELETE_ENDED_SESSIONS = """
+    DELETE FROM sessions WHERE digest = ANY(ARRAY(
+        SELECT digest FROM sessions
+         WHERE ended_at <= $1::bigint AND NOT EXISTS (
+               SELECT FROM tasks
+                WHERE session_key = hashtextextended(sessions.session_id, 0)
+                  AND tasks.session_id = sessions.session_id COLLATE "default"
+                  AND tasks.agent || '' = sessions.agent COLLATE "default")
+         ORDER BY ended_at LIMIT $2 FOR UPDATE SKIP LOCKED))
+    RETURNING 1
 """

@@ -60,6 +60,16 @@ def microseconds(at: datetime) -> int:
     return (at - _UNIX_EPOCH) // _MICROSECOND
 
 
+def optional_microseconds(at: datetime | None) -> int | None:
+    """Return a time that there may be as the database keeps it."""
+    return None if at is None else microseconds(at)
+
+
+def optional_time(value: int | None) -> datetime | None:
+    """Return the time that the database keeps so; None where it keeps none."""
+    return None if value is None else _UNIX_EPOCH + timedelta(microseconds=value)
+
+
 def fixed_values(task: Task) -> Row:
     """Return the values of FIXED_COLUMNS."""
     return (
@@ -78,7 +88,7 @@ def fixed_values(task: Task) -> Row:
         _interval_value(task.backoff),
         _interval_value(task.queue_timeout),
         task.manual,
-        _microseconds(task.created_at),
+        optional_microseconds(task.created_at),
         task.metadata,
         task.input,
     )
@@ -95,14 +105,14 @@ def changing_values(task: Task) -> Row:
         task.generation,
         *_progress_values(task.progress),
         *_error_values(task.error),
-        _microseconds(task.updated_at),
-        _microseconds(task.cancel_requested_at),
-        _microseconds(task.expires_at),
-        _microseconds(task.started_at),
-        _microseconds(task.ended_at),
-        _microseconds(task.next_attempt_at),
-        _microseconds(task.queue_until),
-        _microseconds(task.cancel_until),
+        optional_microseconds(task.updated_at),
+        optional_microseconds(task.cancel_requested_at),
+        optional_microseconds(task.expires_at),
+        optional_microseconds(task.started_at),
+        optional_microseconds(task.ended_at),
+        optional_microseconds(task.next_attempt_at),
+        optional_microseconds(task.queue_until),
+        optional_microseconds(task.cancel_until),
         task.result,
     )
 
@@ -159,15 +169,15 @@ def task_from_row(row: Row) -> Task:
         backoff=_interval(backoff),
         queue_timeout=_interval(queue_timeout),
         manual=bool(manual),
-        next_attempt_at=_time(next_attempt_at),
-        queue_until=_time(queue_until),
-        cancel_until=_time(cancel_until),
-        created_at=_time(created_at),
-        updated_at=_time(updated_at),
-        cancel_requested_at=_time(cancel_requested_at),
-        expires_at=_time(expires_at),
-        started_at=_time(started_at),
-        ended_at=_time(ended_at),
+        next_attempt_at=optional_time(next_attempt_at),
+        queue_until=optional_time(queue_until),
+        cancel_until=optional_time(cancel_until),
+        created_at=optional_time(created_at),
+        updated_at=optional_time(updated_at),
+        cancel_requested_at=optional_time(cancel_requested_at),
+        expires_at=optional_time(expires_at),
+        started_at=optional_time(started_at),
+        ended_at=optional_time(ended_at),
     )
 
 
@@ -202,7 +212,7 @@ def worker_values(worker: Worker) -> Row:
         worker.session_id,
         task_types_value(worker.task_types),
         worker.draining,
-        _microseconds(worker.lease_until),
+        optional_microseconds(worker.lease_until),
     )
 
 
@@ -220,21 +230,13 @@ def worker_from_row(row: Row) -> Worker:
         session_id=session_id,
         task_types=frozenset(orjson.loads(task_types)),
         draining=bool(draining),
-        lease_until=_time(lease_until),
+        lease_until=optional_time(lease_until),
     )
 
 
 def task_types_value(task_types: frozenset[str]) -> bytes:
     """Return task types as the database keeps them."""
     return orjson.dumps(sorted(task_types))
-
-
-def _microseconds(at: datetime | None) -> int | None:
-    return None if at is None else microseconds(at)
-
-
-def _time(value: int | None) -> datetime | None:
-    return None if value is None else _UNIX_EPOCH + timedelta(microseconds=value)
 
 
 def _interval_value(interval: timedelta | None) -> int | None:

@@ -20,6 +20,7 @@ from outlastd.stores import reads, task_writes, worker_writes
 from outlastd.stores.database import connect_to_read
 from outlastd.stores.losing import lose_each
 from outlastd.stores.port import Applied, EndedTask, Position, SessionEvent, TaskFilter
+from outlastd.stores.sqlite_sessions import SQLiteSessionStore
 from outlastd.stores.thread import ConnectionThread
 from outlastd.stores.writer import Writer
 
@@ -42,9 +43,15 @@ class SQLiteTaskStore:
     """
 
     def __init__(
-        self, writer: ConnectionThread, reader: ConnectionThread, policy: Policy, now: Callable[[], datetime]
+        self,
+        path: Path,
+        writer: ConnectionThread,
+        reader: ConnectionThread,
+        policy: Policy,
+        now: Callable[[], datetime],
     ) -> None:
         self.policy = policy
+        self.sessions = SQLiteSessionStore(path, writer, reader, now)
         self._writer = writer
         self._reader = reader
         self._now = now
@@ -70,7 +77,7 @@ class SQLiteTaskStore:
         except BaseException:
             await writer.stop()
             raise
-        return cls(writer, reader, policy, utc_now if now is None else now)
+        return cls(path, writer, reader, policy, utc_now if now is None else now)
 
     async def register_worker(self, registration: Registration) -> Worker:
         """Return the worker's row, with a fresh lease and what the registration says."""
@@ -198,6 +205,7 @@ class SQLiteTaskStore:
         self._closed = True
         await self._reader.stop()
         await self._writer.stop()
+        await self.sessions.release()
 
     async def _write(self, work: Callable[[sqlite3.Connection, datetime], T]) -> T:
         return await self._writer.do(lambda db: work(db, self._now()))

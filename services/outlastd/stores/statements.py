@@ -16,6 +16,7 @@ from outlastd.stores.rows import (
     FULL_COLUMNS,
     WORKER_COLUMNS,
 )
+from outlastd.stores.session_rows import SESSION_CHANGING, SESSION_COLUMNS
 
 
 def _columns(names: Sequence[str]) -> str:
@@ -196,4 +197,38 @@ LOSE_LEASE = """
 DELETE_LOST_WORKERS = """
     DELETE FROM workers
      WHERE worker_id IN (SELECT worker_id FROM workers WHERE lost_at <= ? ORDER BY lost_at LIMIT ?)
+"""
+
+#: A whole session.
+SELECT_SESSION = f"SELECT {_columns(SESSION_COLUMNS)} FROM sessions"
+#: One session. (agent, session_id)
+GET_SESSION = f"{SELECT_SESSION} WHERE agent = ? AND session_id = ?"
+#: The sessions of a host that have not ended. (host)
+GET_LIVING_SESSIONS = f"{SELECT_SESSION} INDEXED BY sessions_living WHERE host = ? AND state <> 4"
+#: A new session. (SESSION_COLUMNS)
+INSERT_SESSION = _insert("sessions", SESSION_COLUMNS)
+#: A changed session. (SESSION_CHANGING, agent, session_id)
+UPDATE_SESSION = f"""
+    UPDATE sessions SET {_columns([f"{name} = ?" for name in SESSION_CHANGING])} WHERE agent = ? AND session_id = ?
+"""
+#: How many tasks of some sessions have not ended. (a JSON array of [agent, session_id])
+COUNT_ACTIVE_TASKS = """
+    SELECT agent, session_id, count(*)
+      FROM json_each(?) AS keys CROSS JOIN tasks INDEXED BY tasks_by_session
+     WHERE session_id = json_extract(keys.value, '$[1]') AND session_id <> ''
+       AND agent = json_extract(keys.value, '$[0]') AND state IN (1, 2, 6, 8)
+     GROUP BY keys.key
+"""
+#: Sessions that ended long ago and of which no task is kept. (ended before, limit)
+DELETE_ENDED_SESSIONS = """
+    DELETE FROM sessions
+     WHERE (agent, session_id) IN (
+           SELECT agent, session_id
+             FROM sessions INDEXED BY sessions_by_end
+            WHERE ended_at <= ? AND NOT EXISTS (
+                  SELECT 1 FROM tasks INDEXED BY tasks_by_session
+                   WHERE tasks.session_id = sessions.session_id AND tasks.session_id <> ''
+                     AND tasks.agent = sessions.agent)
+            ORDER BY ended_at
+            LIMIT ?)
 """

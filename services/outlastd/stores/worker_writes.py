@@ -19,7 +19,7 @@ from outlastd.stores.deciding import decide, registered
 from outlastd.stores.losing import EXPIRED_AT_ONCE, lost, ran_out
 from outlastd.stores.port import Applied
 from outlastd.stores.rows import microseconds, task_from_row, task_types_value, worker_from_row, worker_values
-from outlastd.stores.writes import get_tasks, write
+from outlastd.stores.writes import get_tasks, next_epoch, write
 
 
 def register_worker(
@@ -28,7 +28,7 @@ def register_worker(
     """Return the worker's row with a fresh lease, made with the next epoch when there is none."""
     known = _find_worker(connection, registration.worker_id)
     if known is None:
-        fresh = Worker(registration.worker_id, registration.agent, _next_epoch(connection))
+        fresh = Worker(registration.worker_id, registration.agent, next_epoch(connection))
         worker = registered(fresh, registration, now, policy)
         connection.execute(statements.INSERT_WORKER, (*worker_values(worker), microseconds(now)))
         return worker
@@ -131,19 +131,13 @@ def _lose(
     held = [task_from_row(row) for row in rows]
     changes = lost(held, message, now, policy)
     write(connection, changes, {task.task_id for task in held}, policy)
-    connection.execute(statements.LOSE_LEASE, (_next_epoch(connection), microseconds(now), worker.worker_id))
+    connection.execute(statements.LOSE_LEASE, (next_epoch(connection), microseconds(now), worker.worker_id))
     return changes
 
 
 def _find_worker(connection: sqlite3.Connection, worker_id: str) -> Worker | None:
     row = connection.execute(statements.GET_WORKER, (worker_id,)).fetchone()
     return None if row is None else worker_from_row(row)
-
-
-def _next_epoch(connection: sqlite3.Connection) -> int:
-    connection.execute(statements.ADVANCE_EPOCH)
-    (epoch,) = connection.execute(statements.GET_EPOCH).fetchone()
-    return int(epoch)
 
 
 def _lease(now: datetime, policy: Policy) -> int:

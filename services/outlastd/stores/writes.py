@@ -25,6 +25,13 @@ def get_tasks(connection: sqlite3.Connection, task_ids: Iterable[int]) -> dict[i
     return {task.task_id: task for task in map(task_from_row, rows)}
 
 
+def next_epoch(connection: sqlite3.Connection) -> int:
+    """Return a number that no lease and no run of a session had before."""
+    connection.execute(statements.ADVANCE_EPOCH)
+    (epoch,) = connection.execute(statements.GET_EPOCH).fetchone()
+    return int(epoch)
+
+
 def write(connection: sqlite3.Connection, changes: Sequence[Change], stored: Iterable[int], policy: Policy) -> None:
     """Write each task as its newest change leaves it, and every event. ``stored`` are the ids of rows that exist."""
     if not changes:
