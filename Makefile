@@ -23,7 +23,7 @@ run: .venv/.run ## Start an example agent on http://127.0.0.1:8080
 
 .PHONY: test
 test: .venv/.dev ## Run the tests (under 10 minutes)
-	@$(BIN)/pytest -q --hypothesis-seed=0 --numprocesses=2 --dist=loadfile
+	@$(BIN)/pytest -q --hypothesis-seed=0 --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 
 .PHONY: soak
 soak: .venv/.dev ## Run the long counts that `make test` leaves out

@@ -7,11 +7,14 @@ from functools import lru_cache
 
 SESSION_ID = "X-Amzn-Bedrock-AgentCore-Runtime-Session-Id"
 REQUEST_ID = "X-Amzn-Bedrock-AgentCore-Runtime-Request-Id"
+USER_ID = "X-Amzn-Bedrock-AgentCore-Runtime-User-Id"
 #: The workload access token, under its newer name (which wins) and its older one.
 IDENTITY_TOKEN = "X-Amz-Bedrock-AgentCore-Identity-WAT"
 WORKLOAD_ACCESS_TOKEN = "WorkloadAccessToken"
 OAUTH2_CALLBACK_URL = "OAuth2CallbackUrl"
 AUTHORIZATION = "Authorization"
+#: What a session host shows to the process of a session, and nobody else knows (OUTLAST_FRONT_DOOR_SECRET).
+SECRET = "X-Outlast-Secret"
 #: In an answer: the ids of the tasks that the invocation started, separated by commas.
 TASK_IDS = "X-Outlast-Task-Ids"
 #: How many there are, where the header would be too long with all of them.

@@ -24,3 +24,5 @@ MANUAL_TASK_WARNING = 8 * 3600.0
 MAX_RESULT_BYTES = 1024 * 1024
 #: Seconds that an answer waits for the tasks that it may speak of to be durable.
 ACK_TIMEOUT = 10.0
+#: Bytes that the path of a Unix socket may have on every system (104 on macOS, with its end).
+MAX_SOCKET_PATH = 103

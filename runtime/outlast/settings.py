@@ -69,6 +69,10 @@ class Settings(BaseSettings):
     port: Annotated[int, Field(ge=0, lt=65_536)] | None = Field(
         default=None, validation_alias=AliasChoices("OUTLAST_PORT", "PORT")
     )
+    #: A Unix socket that the front door serves instead of an address.
+    front_door_socket: Path | None = None
+    #: What every request to the front door has to show (headers.SECRET); None for nothing.
+    front_door_secret: Token | None = Field(default=None, repr=False)
     #: The one session that this process works for; empty for any.
     session: SessionId = ""
     #: The task manager to use, ``HOST:PORT`` or ``unix:PATH``, replicas with commas between; None for an embedded one.
@@ -237,7 +241,7 @@ def _told(detail: Any) -> str:
     source = next((name for name in variables if os.environ.get(name)), field)
     if detail["type"] == "value_error":  # ours: it says all
         return f"{source}: {message}"
-    shown = "" if "token" in field else f", not {detail['input']!r}"
+    shown = "" if "token" in field or "secret" in field else f", not {detail['input']!r}"
     return f"{source}: {message.replace('Input', 'it', 1)}{shown}"
 
 

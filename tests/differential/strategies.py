@@ -34,5 +34,11 @@ _FRAMING = frozenset(
 HEADER_NAMES = st.text(_TOKEN, min_size=1, max_size=30).filter(lambda name: name.lower() not in _FRAMING)
 #: A header's value of visible ASCII, spaces and tabs within it (RFC 9110, section 5.5).
 HEADER_VALUES = st.text(st.characters(min_codepoint=32, max_codepoint=126) | st.just("\t"), max_size=60).map(str.strip)
+#: What may stand in a request once: aiohttp refuses a second one, which uvicorn lets pass (docs/compatibility.md).
+_ONCE = frozenset({"content-location", "content-range", "content-type", "etag", "max-forwards", "server", "user-agent"})
+#: Some headers.
+HEADERS = st.lists(st.tuples(HEADER_NAMES, HEADER_VALUES), max_size=6).filter(
+    lambda headers: all([name.lower() for name, _ in headers].count(once) < 2 for once in _ONCE)
+)
 #: A header's value that can be an id.
 IDS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=60)

@@ -7,11 +7,10 @@ from collections.abc import Callable, Sequence
 
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from .exchange import REQUEST_ID, SESSION_ID, Header, post
 from .pair import Pair
-from .strategies import HEADER_NAMES, HEADER_VALUES, IDS, STEADY
+from .strategies import HEADER_VALUES, HEADERS, IDS, STEADY
 
 CUSTOM = "X-Amzn-Bedrock-AgentCore-Runtime-Custom-"
 TOKEN = "X-Amz-Bedrock-AgentCore-Identity-WAT"
@@ -107,7 +106,7 @@ def test_an_id_for_a_request_without_one(pair: Pair) -> None:
         assert all(re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}", i) for i in ids)
 
 
-@given(headers=st.lists(st.tuples(HEADER_NAMES, HEADER_VALUES), max_size=6))
+@given(headers=HEADERS)
 @settings(STEADY, max_examples=150)
 def test_any_headers(pair: Pair, headers: list[Header]) -> None:
     """Whatever ASCII headers a request brings, the handler sees the same of them."""
@@ -127,6 +126,16 @@ def test_an_empty_session(pair: Pair) -> None:
 
     assert original.answer.json["session"] == ""
     assert ours.answer.json["session"] is None
+
+
+@pytest.mark.parametrize("header", ["Content-Type", "Server", "User-Agent"])
+def test_a_header_that_may_stand_once(pair: Pair, header: str) -> None:
+    """A difference: a second one is refused, as whoever reads another one than we do would see another request."""
+    original, ours = pair.see(post({}, [(header, "text/one"), (header, "text/two")]))
+
+    assert original.answer.status == 200
+    assert ours.answer.status == 400
+    assert ours.answer.json["error"] == "Bad request"
 
 
 @pytest.mark.parametrize("header", [SESSION_ID, REQUEST_ID])

@@ -111,6 +111,7 @@ def test_a_store_is_a_file(monkeypatch: pytest.MonkeyPatch, url: str, path: Path
         ("OUTLAST_ALLOWED_ORIGINS", "https://a, *", "OUTLAST_ALLOWED_ORIGINS: '\\*' is no origin; .*"),
         ("OUTLAST_TLS_CERT", "cert.pem", "OUTLAST_TLS_CERT and OUTLAST_TLS_KEY go together.*"),
         ("OUTLAST_TOKEN", "a b", "OUTLAST_TOKEN: a token is made of printable ASCII characters without spaces"),
+        ("OUTLAST_FRONT_DOOR_SECRET", "a b", "OUTLAST_FRONT_DOOR_SECRET: a token is made of printable ASCII .*"),
         ("OUTLAST_TOKEN_FILE", "/no/such", "OUTLAST_TOKEN_FILE: /no/such cannot be read \\(No such file.*\\)"),
     ],
 )
@@ -136,10 +137,11 @@ def test_a_token_can_be_in_a_file_and_is_never_shown(monkeypatch: pytest.MonkeyP
     file.write_text("s3cret\n")
     monkeypatch.setenv("OUTLAST_TOKEN_FILE", str(file))
     monkeypatch.setenv("OUTLAST_WORKER_TOKEN", "w0rker")
+    monkeypatch.setenv("OUTLAST_FRONT_DOOR_SECRET", "d00r")
 
     settings = load_settings()
-    assert (settings.token, settings.worker_token) == ("s3cret", "w0rker")
-    assert not {"s3cret", "w0rker"} & set(re.split(r"\W", repr(settings)))
+    assert (settings.token, settings.worker_token, settings.front_door_secret) == ("s3cret", "w0rker", "d00r")
+    assert not {"s3cret", "w0rker", "d00r"} & set(re.split(r"\W", repr(settings)))
     monkeypatch.setenv("OUTLAST_TOKEN", "s3cret")
     assert refusal() == "OUTLAST_TOKEN and OUTLAST_TOKEN_FILE are both set: keep one"
 

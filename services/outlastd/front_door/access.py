@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from dataclasses import dataclass
+from typing import Protocol
 
 from outlast.core.task_id import parse_task_name
 from outlast.headers import AUTHORIZATION, SESSION_ID
@@ -29,6 +30,14 @@ class Scope:
         if self.session_id is None or not key:
             return key
         return f"{hashlib.sha256(self.session_id.encode('utf-8', 'replace')).hexdigest()[:32]}:{key}"
+
+
+class Scopes(Protocol):
+    """Knows which tasks a request may see."""
+
+    def scope_of(self, request: Request) -> Scope:
+        """Return what the request may see. Raises Refusal when that is nothing."""
+        ...
 
 
 class Access:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 import logging
-from collections.abc import Mapping
+import socket
+from collections.abc import AsyncGenerator, Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any, cast
 from urllib.parse import unquote
 
@@ -16,7 +20,7 @@ from outlastd.front_door.aiohttp_websocket import AiohttpWebSocket, asks_for_web
 from outlastd.front_door.connection import Connection
 from outlastd.front_door.door import Front
 from outlastd.front_door.guard import is_loopback
-from outlastd.front_door.incoming import IO_TIMEOUT, check_headers, check_size, collect_body
+from outlastd.front_door.incoming import IO_TIMEOUT, body_pieces, check_headers, check_size
 from outlastd.front_door.request import ClientGone, Refusal, Request
 from outlastd.front_door.response import Response, refusal_response
 
@@ -25,6 +29,8 @@ IDLE_TIMEOUT = 75.0
 #: Bytes: a path with its query, and one header; `baggage` alone may have 8 KiB.
 MAX_LINE = 16 * 1024
 MAX_HEADER = 32 * 1024
+#: Connections that may wait to be accepted.
+BACKLOG = 1024
 #: Seconds that connections have to end by themselves once their time is up.
 CLOSE_TIMEOUT = 0.2
 
@@ -37,26 +43,50 @@ _silent.propagate = False
 class AiohttpServer:
     """Serves the door on one listener. Made on the loop that it runs on."""
 
-    def __init__(self, door: Front, *, io_timeout: float = IO_TIMEOUT, idle_timeout: float = IDLE_TIMEOUT) -> None:
+    def __init__(
+        self,
+        door: Front,
+        *,
+        io_timeout: float = IO_TIMEOUT,
+        idle_timeout: float = IDLE_TIMEOUT,
+        refused: Callable[[Refusal], Response] = refusal_response,
+    ) -> None:
+        """``refused`` makes the answer to what never reaches the door."""
         #: What requests are passed on to.
         self.door = door
         self._io_timeout = io_timeout
         # A client that leaves does not cancel its handler: plain ones run to completion (contract section 1.3).
         self._server = web.Server(self._handle, handler_cancellation=False)
         self._idle_timeout = idle_timeout
+        self._refused = refused
         self._listener: asyncio.Server | None = None
+        self._socket: Path | None = None
         self._on_loopback = False
         self._websockets: set[asyncio.Task[Any]] = set()
+        self._numbers = itertools.count(1)
         #: What the program's lifespan has to say to each request.
         self.state: Mapping[str, Any] = {}
 
     async def listen(self, host: str, port: int) -> list[tuple[str, int]]:
         """Begin to serve; return the addresses. Raises OSError when the listener cannot be had."""
         loop = asyncio.get_running_loop()
-        self._listener = await loop.create_server(self._connect, host, port, backlog=1024)
+        self._listener = await loop.create_server(self._connect, host, port, backlog=BACKLOG)
         addresses = [socket.getsockname()[:2] for socket in self._listener.sockets]
         self._on_loopback = all(is_loopback(address) for address, _ in addresses)
         return addresses
+
+    async def listen_socket(self, path: Path) -> None:
+        """Begin to serve a Unix socket that only this user can open; one that was left there is replaced.
+
+        Raises:
+            OSError: it cannot be had; a path of more than about 100 bytes cannot.
+        """
+        listener = await asyncio.to_thread(_bind, path)
+        self._socket = path
+        self._on_loopback = True
+        self._listener = await asyncio.get_running_loop().create_unix_server(
+            self._connect, sock=listener, backlog=BACKLOG
+        )
 
     async def stop_listening(self) -> None:
         """Take no more connections, and close those that have nothing to do."""
@@ -69,6 +99,8 @@ class AiohttpServer:
         if self._websockets:  # of which the handlers have ended: what is left is the client's answer to the close
             await asyncio.wait(self._websockets, timeout=CLOSE_TIMEOUT)
         await self._server.shutdown(CLOSE_TIMEOUT)
+        if self._socket is not None:
+            await asyncio.to_thread(self._socket.unlink, missing_ok=True)
 
     def _connect(self) -> Connection:
         connection = Connection(
@@ -81,8 +113,10 @@ class AiohttpServer:
             access_log=None,  # type: ignore[arg-type]  # None switches it off
             logger=_silent,
         )
+        connection.number = next(self._numbers)
         connection.on_lost = None
         connection.upgraded = False
+        connection.refused = self._refused
         return connection
 
     async def _handle(self, raw: web.BaseRequest) -> web.StreamResponse:
@@ -92,7 +126,7 @@ class AiohttpServer:
                 return await self._websocket(raw, request)
             response = await self.door.handle(request)
         except Refusal as refusal:
-            response = refusal_response(refusal)
+            response = self._refused(refusal)
         except ClientGone as error:
             raise ConnectionResetError("the client left") from error
         if isinstance(response.body, bytes):
@@ -142,26 +176,35 @@ class AiohttpServer:
         target, _, query_string = raw.raw_path.partition("?")
         if not target.startswith("/"):  # the absolute form, which proxies use
             target = raw.rel_url.raw_path
-        path = unquote(target) if "%" in target else target
-        read = partial(self._read, raw)
+        connection = cast(Connection, raw.protocol)
+        peername, sockname = connection.peername, connection.sockname  # which are looked up once for a connection
         return Request(
             raw.method,
-            path,
+            unquote(target) if "%" in target else target,
             query_string,
             raw.headers,
             raw.remote or "",
-            read,
+            partial(self._read, raw),
+            pieces=partial(self._read_pieces, raw),
+            raw_path=target,
+            peer_port=peername[1] if isinstance(peername, tuple) else 0,
+            own_port=sockname[1] if isinstance(sockname, tuple) else 0,
+            connection=connection.number,
             on_loopback=self._on_loopback,
             state=self.state,
         )
 
     async def _read(self, raw: web.BaseRequest, limit: int) -> bytes:
-        check_size(raw.content_length or 0, limit)
         content = raw.content
         if content.is_eof() and content.exception() is None:
             body = content.read_nowait()
             check_size(len(body), limit)
             return body
+        return b"".join([piece async for piece in self._read_pieces(raw, limit)])
+
+    async def _read_pieces(self, raw: web.BaseRequest, limit: int) -> AsyncGenerator[bytes, None]:
+        check_size(raw.content_length or 0, limit)
+        content = raw.content
         if raw.headers.get("Expect", "").lower() == "100-continue" and raw.transport is not None:
             raw.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
@@ -169,6 +212,22 @@ class AiohttpServer:
             return await content.readany() or None
 
         try:
-            return await collect_body(next_piece, limit, self._io_timeout)
+            async with contextlib.aclosing(body_pieces(next_piece, limit, self._io_timeout)) as pieces:
+                async for piece in pieces:
+                    yield piece
         except (ClientPayloadError, ConnectionError) as error:
             raise ClientGone from error
+
+
+def _bind(path: Path) -> socket.socket:
+    """Return a Unix socket with the path and nobody's rights but ours; nobody can connect before it listens."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        if path.is_socket():
+            path.unlink()
+        listener.bind(str(path))
+        path.chmod(0o600)
+    except BaseException:
+        listener.close()
+        raise
+    return listener

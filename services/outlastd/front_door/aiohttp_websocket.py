@@ -86,6 +86,7 @@ class AiohttpWebSocket:
             return {"type": "websocket.connect"}
         await self._decided.wait()
         while self._accepted:
+            await asyncio.sleep(0)  # who sends pings without end is got them without a pause: others want their turn
             message = await self._next()
             closing = self._cut is not None
             match message.type:
@@ -195,7 +196,7 @@ class AiohttpWebSocket:
         self._pinging = asyncio.ensure_future(self._ping())
 
     async def _close(self, code: int, reason: str) -> None:
-        if not (code in _CODES or 3000 <= code <= 4999):
+        if not may_close_with(code):
             raise ValueError(f"{code} is no code to close with: take 1000, another of RFC 6455, or 3000 to 4999")
         told = reason.encode()
         if len(told) > MAX_REASON:
@@ -238,6 +239,11 @@ class AiohttpWebSocket:
 
 #: What RFC 6455 and its registry let a program close with.
 _CODES = frozenset({1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014})
+
+
+def may_close_with(code: int) -> bool:
+    """Tell whether a program may close a connection with a code."""
+    return code in _CODES or 3000 <= code <= 4999
 
 
 def _disconnect(code: int, reason: str | None = None) -> Message:

@@ -7,6 +7,8 @@ loop, and sees neither.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Callable
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
@@ -14,9 +16,9 @@ from outlastd.front_door.asgi_response import send_whole, start_event
 from outlastd.front_door.asgi_types import ASGIApp, Message, Receive, Scope, Send
 from outlastd.front_door.denial import deny
 from outlastd.front_door.door import Door
-from outlastd.front_door.guard import Guard, is_loopback
+from outlastd.front_door.guard import is_loopback
 from outlastd.front_door.hop import from_elsewhere, run_to_the_end_on
-from outlastd.front_door.incoming import IO_TIMEOUT, check_headers, check_size, collect_body
+from outlastd.front_door.incoming import IO_TIMEOUT, body_pieces, check_headers, check_size
 from outlastd.front_door.request import ClientGone, Refusal, Request
 from outlastd.front_door.response import Chunks, Response, refusal_response
 
@@ -88,16 +90,17 @@ class AsgiEndpoint:
 
 
 class Guarded:
-    """An ASGI application behind the door's guard: what a program has put in front of the door."""
+    """An ASGI application behind the door's guard, or its lock: what a program has put in front of the door."""
 
-    def __init__(self, guard: Guard, app: ASGIApp) -> None:
-        self._guard = guard
+    def __init__(self, check: Callable[[Request], None], app: ASGIApp) -> None:
+        """``check`` lets a request pass or raises Refusal."""
+        self._check = check
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on what the guard lets in."""
+        """Pass on what is let in."""
         try:
-            self._guard.check(request_of(scope, receive))
+            self._check(request_of(scope, receive))
         except Refusal as refusal:
             if scope["type"] == "websocket":
                 await deny(refusal, scope, send)
@@ -130,10 +133,15 @@ def request_of(scope: Scope, receive: Receive, io_timeout: float = IO_TIMEOUT) -
         body: bytes = message.get("body", b"")
         return body
 
-    async def read(limit: int) -> bytes:
+    async def pieces(limit: int) -> AsyncGenerator[bytes, None]:
         declared = headers.get("Content-Length", "")
         check_size(int(declared) if declared.isdecimal() else 0, limit)
-        return await collect_body(next_piece, limit, io_timeout)
+        async with contextlib.aclosing(body_pieces(next_piece, limit, io_timeout)) as arriving:
+            async for piece in arriving:
+                yield piece
+
+    async def read(limit: int) -> bytes:
+        return b"".join([piece async for piece in pieces(limit)])
 
     client, server = scope.get("client"), scope.get("server")
     return Request(
@@ -143,6 +151,9 @@ def request_of(scope: Scope, receive: Receive, io_timeout: float = IO_TIMEOUT) -
         headers,
         client[0] if client else "",
         read,
+        pieces=pieces,
+        raw_path=(scope.get("raw_path") or b"").decode("utf-8", "surrogateescape"),
+        peer_port=client[1] or 0 if client else 0,
         on_loopback=server is not None and is_loopback(server[0]),
         scope=scope,
     )

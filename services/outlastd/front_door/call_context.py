@@ -19,10 +19,19 @@ from outlastd.front_door.request import Refusal, Request
 
 
 def begin_invocation(
-    request: Request, *, method: str = "POST", path: str = "/invocations"
+    request: Request, own_session: str = "", *, method: str = "POST", path: str = "/invocations"
 ) -> tuple[Invocation, InvocationSpan]:
-    """Return the invocation that a request makes and its span, which has begun. Raises Refusal where an id is none."""
+    """Return the invocation that a request makes and its span, which has begun.
+
+    ``own_session`` is the one session that this process works for; empty for any.
+
+    Raises:
+        Refusal: an id is none, or the session is another one.
+    """
     request_id, session_id = request_id_of(request), session_id_of(request)
+    if own_session and session_id not in ("", own_session):
+        raise Refusal(403, "this process works for another session (OUTLAST_SESSION)")
+    session_id = session_id or own_session
     baggage = _baggage_of(request, request_id, session_id)
     span = invocation_span(
         request.headers, session_id=session_id, request_id=request_id, method=method, path=path, baggage=baggage

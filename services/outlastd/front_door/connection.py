@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 
+from outlastd.front_door.aiohttp_response import whole_response
+from outlastd.front_door.request import Refusal
+from outlastd.front_door.response import Response
+
 
 class Connection(web.RequestHandler):
     """Speaks HTTP with one client."""
 
-    __slots__ = ("on_lost", "upgraded")
+    __slots__ = ("number", "on_lost", "refused", "upgraded")
+
+    #: Which one of the server's it is, from 1.
+    number: int
 
     #: Called once the client has left, while somebody wants to know.
     on_lost: Callable[[], object] | None
+    #: Makes the answer to what is refused.
+    refused: Callable[[Refusal], Response]
     #: Whether it has become a WebSocket.
     upgraded: bool
 
@@ -41,12 +49,12 @@ class Connection(web.RequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionError("an answer has begun already")
         if isinstance(exc, LineTooLong):
-            status, error = 431, {"error": "Request header too large"}
+            refusal = Refusal(431, "Request header too large")
         elif status >= 500:
-            error = {"error": "Internal error"}
+            refusal = Refusal(status, "Internal error")
         else:
             first_line, _, _ = (message or "").strip().partition("\n")
-            error = {"error": "Bad request", "details": first_line.rstrip(":")}
-        response = web.Response(status=status, body=json.dumps(error).encode(), content_type="application/json")
+            refusal = Refusal(status, "Bad request", details=first_line.rstrip(":"))
+        response = whole_response(self.refused(refusal))
         response.force_close()
         return response

@@ -9,6 +9,7 @@ from outlast.telemetry.log import get_logger
 from outlastd.front_door.asgi_types import Receive, Send
 from outlastd.front_door.denial import deny
 from outlastd.front_door.guard import Guard
+from outlastd.front_door.lock import Lock
 from outlastd.front_door.request import ClientGone, Refusal, Request
 from outlastd.front_door.response import Response, json_response, refusal_response
 from outlastd.front_door.router import Router
@@ -30,8 +31,10 @@ class Front(Protocol):
 class Door:
     """Lets requests in and answers every one of them."""
 
-    def __init__(self, guard: Guard, router: Router, websockets: WebSockets) -> None:
+    def __init__(self, guard: Guard, router: Router, websockets: WebSockets, lock: Lock | None = None) -> None:
         self.guard = guard
+        #: What an adapter asks before anything else; None where there is no secret.
+        self.lock = lock
         self._router = router
         self._websockets = websockets
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 
 from outlastd.front_door.request import Refusal
 
@@ -22,13 +22,14 @@ def check_headers(raw_headers: Iterable[tuple[bytes, bytes]]) -> None:
                 raise Refusal(400, "Invalid header", details=f"{shown} is no text in UTF-8") from None
 
 
-async def collect_body(next_piece: Callable[[], Awaitable[bytes | None]], limit: int, io_timeout: float) -> bytes:
-    """Return a body that comes in pieces; ``next_piece`` returns None at its end.
+async def body_pieces(
+    next_piece: Callable[[], Awaitable[bytes | None]], limit: int, io_timeout: float
+) -> AsyncGenerator[bytes, None]:
+    """Give a body's pieces as they come; ``next_piece`` returns None at its end.
 
     Raises:
         Refusal: it has more than ``limit`` bytes (413), or nothing came for ``io_timeout`` seconds (408).
     """
-    pieces: list[bytes] = []
     size = 0
     while True:
         try:
@@ -37,10 +38,10 @@ async def collect_body(next_piece: Callable[[], Awaitable[bytes | None]], limit:
         except TimeoutError:
             raise Refusal(408, f"the body did not come: nothing for {io_timeout:g} s") from None
         if piece is None:
-            return b"".join(pieces)
+            return
         size += len(piece)
         check_size(size, limit)
-        pieces.append(piece)
+        yield piece
 
 
 def check_size(size: int, limit: int) -> None:

@@ -58,7 +58,7 @@ class Invocations:
 
     async def invoke(self, request: Request) -> Response:
         """Answer ``POST /invocations``."""
-        invocation, span = begin_invocation(request)
+        invocation, span = begin_invocation(request, self._rules.session_id)
         response: Response | None = None
         self._begin()
         try:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, MutableMapping
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import parse_qs, quote
 
-from multidict import CIMultiDictProxy
+from multidict import CIMultiDict, CIMultiDictProxy
 
 from outlast.request_state import State
 from outlastd.front_door.raw_headers import raw_headers
 
-#: Reads the whole body, given how many bytes it may have at the most.
+#: Reads the whole body, given how many bytes it may have at the most; and the same piece by piece.
 ReadBody = Callable[[int], Awaitable[bytes]]
+ReadPieces = Callable[[int], AsyncGenerator[bytes, None]]
 
 
 class Refusal(Exception):
@@ -36,16 +37,21 @@ class Request:
 
     __slots__ = (
         "_query",
-        "_query_string",
         "_read",
+        "_read_pieces",
         "_scope",
         "_state",
         "body",
+        "connection",
         "headers",
         "method",
         "on_loopback",
+        "own_port",
         "path",
         "peer",
+        "peer_port",
+        "query_string",
+        "raw_path",
     )
 
     def __init__(
@@ -57,6 +63,11 @@ class Request:
         peer: str,
         read: ReadBody,
         *,
+        pieces: ReadPieces | None = None,
+        raw_path: str = "",
+        peer_port: int = 0,
+        own_port: int = 0,
+        connection: int = 0,
         on_loopback: bool = False,
         scope: MutableMapping[str, Any] | None = None,
         state: Mapping[str, Any] | None = None,
@@ -64,10 +75,20 @@ class Request:
         self.method = method
         #: The path, percent-decoded.
         self.path = path
+        #: The path as it was sent.
+        self.raw_path = raw_path or quote(path)
+        #: What follows the question mark, as it was sent.
+        self.query_string = query_string
         #: All headers; names are looked up in any case, values are text.
         self.headers = headers
         #: The address of whoever connected; empty where it is not known.
         self.peer = peer
+        #: The port there; 0 where there is none.
+        self.peer_port = peer_port
+        #: The port of ours that it came to; 0 where there is none, or where that is not known.
+        self.own_port = own_port
+        #: Which connection of this server it came on; 0 where that is not known.
+        self.connection = connection
         #: Whether it came to a listener that only this machine can reach.
         self.on_loopback = on_loopback
         #: The whole body, once it has been read for a handler that looks at the request; None else.
@@ -75,9 +96,9 @@ class Request:
         self._scope = scope
         #: What the program's lifespan has to say to each request.
         self._state = state or {}
-        self._query_string = query_string
         self._query: dict[str, list[str]] | None = None
         self._read = read
+        self._read_pieces = pieces
 
     @property
     def scope(self) -> MutableMapping[str, Any]:
@@ -90,8 +111,8 @@ class Request:
                 "method": self.method,
                 "scheme": "http",
                 "path": self.path,
-                "raw_path": quote(self.path).encode("ascii"),
-                "query_string": self._query_string.encode("utf-8", "surrogateescape"),
+                "raw_path": self.raw_path.encode("utf-8", "surrogateescape"),
+                "query_string": self.query_string.encode("utf-8", "surrogateescape"),
                 "root_path": "",
                 "headers": raw_headers(self.headers),
                 "client": (self.peer, 0) if self.peer else None,
@@ -109,8 +130,17 @@ class Request:
     def query(self) -> dict[str, list[str]]:
         """The query's values by name, each in order."""
         if self._query is None:
-            self._query = parse_qs(self._query_string, keep_blank_values=True)
+            self._query = parse_qs(self.query_string, keep_blank_values=True)
         return self._query
+
+    def drop_header(self, name: str) -> None:
+        """Take a header out of the request: nobody sees it any more."""
+        kept = CIMultiDict(self.headers)
+        kept.popall(name, None)
+        self.headers = CIMultiDictProxy(kept)
+        if self._scope is not None:
+            raw = name.lower().encode()
+            self._scope["headers"] = [pair for pair in self._scope["headers"] if pair[0].lower() != raw]
 
     def parameter(self, name: str) -> str:
         """Return the last value of a query parameter; empty when there is none."""
@@ -134,3 +164,10 @@ class Request:
             ClientGone: the client left before it was complete.
         """
         return await self._read(limit)
+
+    def pieces(self, limit: int) -> AsyncGenerator[bytes, None]:
+        """Give the body piece by piece as it comes, instead of ``read``; raises what that raises."""
+        return (self._read_pieces or self._whole)(limit)
+
+    async def _whole(self, limit: int) -> AsyncGenerator[bytes, None]:
+        yield await self._read(limit)

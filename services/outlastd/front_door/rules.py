@@ -20,3 +20,5 @@ class InvocationRules:
     keepalive: float = KEEPALIVE_SECONDS
     #: Whether a 500 tells the caller what the handler raised, as the contract has it.
     error_detail: bool = True
+    #: The one session that is served; empty for any.
+    session_id: str = ""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from outlast.core.errors import StartRefused
@@ -20,11 +20,14 @@ from outlastd.front_door.access import Access
 from outlastd.front_door.agent import Agent
 from outlastd.front_door.aiohttp_server import AiohttpServer
 from outlastd.front_door.debug_actions import DebugActions
-from outlastd.front_door.door import Door
+from outlastd.front_door.door import Door, Front
 from outlastd.front_door.durability import Durability
 from outlastd.front_door.guard import Guard
 from outlastd.front_door.incoming import IO_TIMEOUT
 from outlastd.front_door.invocations import Invocations
+from outlastd.front_door.listening import why_not_listening
+from outlastd.front_door.lock import Lock
+from outlastd.front_door.locked import Locked
 from outlastd.front_door.middleware import Middleware, Wrap
 from outlastd.front_door.ping import Ping
 from outlastd.front_door.rendering import ResponseRenderer
@@ -46,6 +49,8 @@ class FrontDoorOptions:
     agent_name: str = "agent"
     #: What callers of ``/tasks`` show to see every session's; empty for none.
     token: str = ""
+    #: What every request has to show; empty for nothing.
+    secret: str = ""
     allowed_origins: Sequence[str] = ()
     allowed_hosts: Sequence[str] = ()
     rules: InvocationRules = field(default_factory=InvocationRules)
@@ -86,8 +91,13 @@ class FrontDoor:
             Tasks(TaskClient(channels, channel_token), access, keepalive=options.rules.keepalive).route(router)
         self._websockets = WebSockets(agent, runtime.agent_loop, runtime.ledger, durability, options.rules)
         #: Answers requests, whichever server they come through.
-        self.door = Door(Guard(options.allowed_origins, options.allowed_hosts), router, self._websockets)
-        self._server = AiohttpServer(self.door, io_timeout=options.io_timeout)
+        self.door = Door(
+            Guard(options.allowed_origins, options.allowed_hosts),
+            router,
+            self._websockets,
+            Lock(options.secret) if options.secret else None,
+        )
+        self._server = AiohttpServer(self._locked(self.door), io_timeout=options.io_timeout)
         self._middleware: Middleware | None = None
         self._make_middleware = partial(
             Middleware.around,
@@ -98,6 +108,7 @@ class FrontDoor:
             max_body_bytes=options.rules.max_body_bytes,
         )
         self._addresses: list[tuple[str, int]] = []
+        self._socket: Path | None = None
 
     @property
     def port(self) -> int:
@@ -106,8 +117,8 @@ class FrontDoor:
 
     @property
     def address(self) -> str:
-        """The URL of where the front door listens."""
-        return f"http://{_address(*self._addresses[0])}"
+        """The URL of where the front door listens, or ``unix:PATH``."""
+        return f"unix:{self._socket}" if self._socket else f"http://{_address(*self._addresses[0])}"
 
     @property
     def local_address(self) -> str:
@@ -138,6 +149,22 @@ class FrontDoor:
         else:
             raise refusal
 
+    async def start_socket(self, path: Path, *, state: Mapping[str, Any] | None = None) -> None:
+        """Begin to serve a Unix socket that only this user can open.
+
+        Raises:
+            StartRefused: it cannot be had; one line that names cause and cure.
+        """
+        self._server.state = state or {}
+        try:
+            await self._server.listen_socket(path)
+        except OSError as error:
+            raise StartRefused(
+                f"the front door cannot listen on the Unix socket {path}: {error.strerror or error}; "
+                "choose another with OUTLAST_FRONT_DOOR_SOCKET"
+            ) from None
+        self._socket = path
+
     async def put_behind(self, wrap: Wrap) -> None:
         """Have what comes to the listener pass the middleware that ``wrap`` puts around the door, if it has any.
 
@@ -145,13 +172,16 @@ class FrontDoor:
             StartRefused: the middleware cannot be made; one line.
         """
         self._middleware = await self._make_middleware(wrap)
-        self._server.door = self._middleware or self.door
+        self._server.door = self._locked(self._middleware or self.door)
 
     async def stop(self, grace: float) -> None:
         """Take no more connections, give what is under way ``grace`` seconds, and close."""
         await self._server.stop_listening()
         await asyncio.gather(self._websockets.close(grace), self._invocations_end(grace))
         await self._server.close()
+
+    def _locked(self, front: Front) -> Front:
+        return front if self.door.lock is None else Locked(self.door.lock, front)
 
     async def _invocations_end(self, grace: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -162,17 +192,8 @@ class FrontDoor:
 
 
 def _refused(host: str, port: int, error: Exception) -> StartRefused:
-    match code := getattr(error, "errno", None):
-        case errno.EADDRINUSE:
-            why = "the port is taken by another program"
-        case errno.EACCES:
-            why = "this user may not have that port"
-        case int() if code > 0:
-            why = os.strerror(code)
-        case _:  # the resolver's errors have numbers of their own
-            why = getattr(error, "strerror", None) or str(error)
     return StartRefused(
-        f"the front door cannot listen on {_address(host, port)}: {why}; "
+        f"the front door cannot listen on {_address(host, port)}: {why_not_listening(error)}; "
         "choose another address with OUTLAST_HOST and OUTLAST_PORT"
     )
 

@@ -7,7 +7,7 @@ from outlast.limits import WAIT_SECONDS
 from outlast.v1 import task_pb2
 from outlast.wire.json_text import page_text, task_text
 from outlastd.front_door import parameters
-from outlastd.front_door.access import Access, Scope, no_such_task, task_name
+from outlastd.front_door.access import Scope, Scopes, no_such_task, task_name
 from outlastd.front_door.errors import refusing
 from outlastd.front_door.event_stream import EventStream
 from outlastd.front_door.request import Refusal, Request
@@ -27,7 +27,7 @@ _MAX_GENERATION = (1 << 63) - 1
 class Tasks:
     """Answers for the tasks of this agent that the caller may see; others do not exist for it."""
 
-    def __init__(self, client: TaskClient, access: Access, *, keepalive: float = KEEPALIVE_SECONDS) -> None:
+    def __init__(self, client: TaskClient, access: Scopes, *, keepalive: float = KEEPALIVE_SECONDS) -> None:
         self._client = client
         self._access = access
         self._keepalive = keepalive

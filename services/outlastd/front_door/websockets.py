@@ -65,7 +65,7 @@ class WebSockets:
         if request.path != PATH:
             await _refuse(send)
             return
-        invocation, span = begin_invocation(request, method="GET", path=PATH)
+        invocation, span = begin_invocation(request, self._rules.session_id, method="GET", path=PATH)
         error: BaseException | None = None
         try:
             error = await self._serve(request, receive, send, invocation, span)

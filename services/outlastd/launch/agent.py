@@ -104,6 +104,11 @@ async def _serve(app: App, settings: Settings) -> int:
 async def _listen(agent: RunningAgent, settings: Settings, state: Mapping[str, Any]) -> None:
     """Bind the front door to its address, and say where it is."""
     front_door, log = agent.front_door, get_logger()
+    shown = {"agent": settings.agent, **agent.connection.shown}
+    if settings.front_door_socket is not None:
+        await front_door.start_socket(settings.front_door_socket, state=state)
+        log.info("agent is ready", address=front_door.address, **shown)
+        return
     wanted = DEFAULT_PORT if settings.port is None else settings.port
     await front_door.start(settings.host, wanted, search=settings.port is None, state=state)
     if wanted not in (0, front_door.port):
@@ -111,8 +116,7 @@ async def _listen(agent: RunningAgent, settings: Settings, state: Mapping[str, A
     log.info(
         "agent is ready",
         address=front_door.address,
-        agent=settings.agent,
-        **agent.connection.shown,
+        **shown,
         tryIt=f"curl -i -X POST {front_door.local_address}/invocations -d '{{}}'",
     )
 
@@ -138,6 +142,7 @@ def front_door_options(settings: Settings) -> FrontDoorOptions:
     return FrontDoorOptions(
         settings.agent,
         settings.token or "",
+        secret=settings.front_door_secret or "",
         allowed_origins=settings.allowed_origins,
         allowed_hosts=settings.allowed_hosts,
         rules=InvocationRules(
@@ -145,6 +150,7 @@ def front_door_options(settings: Settings) -> FrontDoorOptions:
             max_invocations=settings.max_invocations,
             ack_timeout=settings.ack_timeout,
             error_detail=settings.error_detail,
+            session_id=settings.session,
         ),
     )
 

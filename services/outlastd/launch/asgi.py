@@ -98,9 +98,11 @@ class AsgiAgent:
 
     def _entry_of(self, door: Door, loop: asyncio.AbstractEventLoop) -> ASGIApp:
         if self._entry is None or self._entry[0] is not door:
-            endpoint = AsgiEndpoint(door, loop)
-            wrapped = self._app.wrap_asgi(endpoint)
-            self._entry = (door, endpoint if wrapped is None else Guarded(door.guard, wrapped))
+            entry: ASGIApp = AsgiEndpoint(door, loop)
+            wrapped = self._app.wrap_asgi(entry)
+            if wrapped is not None:
+                entry = Guarded(door.guard.check, wrapped)
+            self._entry = (door, entry if door.lock is None else Guarded(door.lock.open, entry))
         return self._entry[1]
 
 

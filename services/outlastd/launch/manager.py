@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from outlast.telemetry.log import configure, get_logger
 from outlastd.launch.loop import run_services
 from outlastd.launch.stop_signal import StopSignal
 from outlastd.stores.opening import open_store
+from outlastd.stores.port import TaskStore
 from outlastd.task_manager.auth import Access
 from outlastd.task_manager.outbox import SpanOutbox
 from outlastd.task_manager.server import Bound, ServerSettings, TaskManagerServer
@@ -26,6 +28,15 @@ LOG_GRACE = 0.5
 #: Seconds that the last spans get in all (`docker stop` kills 10 s after its signal; an agent's grace takes 8), and
 #: those of the outbox of it: what is late waits there for whoever serves next.
 SPANS_GRACE, OUTBOX_GRACE = 0.6, 0.4
+
+
+@dataclass(frozen=True, slots=True)
+class RunningTaskManager:
+    """A task manager that serves."""
+
+    store: TaskStore
+    server: TaskManagerServer
+    bound: Bound
 
 
 def run_task_manager(settings: Settings) -> None:
@@ -40,9 +51,9 @@ async def _serve(settings: Settings) -> None:
     stop = StopSignal(settings.shutdown_grace)
     async with AsyncExitStack() as stack:
         set_up_telemetry(settings, stack)
-        bound = await start_task_manager(settings, stack)
+        manager = await start_task_manager(settings, stack)
         stop.install()
-        get_logger().info("task manager is ready", address=bound.public, store=settings.shown_store)
+        get_logger().info("task manager is ready", address=manager.bound.public, store=settings.shown_store)
         await stop.wait()
         get_logger().info("task manager is stopping")
 
@@ -57,13 +68,32 @@ def set_up_telemetry(settings: Settings, stack: AsyncExitStack) -> None:
 
 
 async def start_task_manager(
-    settings: Settings, stack: AsyncExitStack, *, socket: Path | None = None, agent: str = "", worker_id: str = ""
-) -> Bound:
+    settings: Settings,
+    stack: AsyncExitStack,
+    *,
+    socket: Path | None = None,
+    guests: bool = False,
+    agent: str = "",
+    worker_id: str = "",
+) -> RunningTaskManager:
     """Open the store and serve; ``stack`` undoes it when it is left. Tracing is set up before, or stays off.
 
-    With ``socket`` the WorkerService is served there only. ``agent`` is the one agent of an embedded task manager, and
+    With ``socket`` the WorkerService is served there only: to this user, or, with ``guests``, to whoever shows a token,
+    and then ``settings`` have one for either service. ``agent`` is the one agent of an embedded task manager, and
     ``worker_id`` the worker of this process, whose lease it never takes.
+
+    Raises:
+        StartRefused: the store or an address cannot be had; one line that names cause and cure.
     """
+    access = Access(
+        token=settings.token or "",
+        worker_token=settings.worker_token or "",
+        insecure=settings.insecure,
+        tls_cert=str(settings.tls_cert or ""),
+        tls_key=str(settings.tls_key or ""),
+    )
+    if guests and not (access.token and access.worker_token):
+        raise ValueError("a task manager for guests has both tokens")
     policy = policy_of(settings)
     store = await open_store(settings.store, settings.store_path, policy)
     stack.push_async_callback(store.close)
@@ -74,23 +104,18 @@ async def start_task_manager(
         store,
         ServerSettings(
             listen=settings.task_manager_listen or DEFAULT_TASK_MANAGER_LISTEN,
-            search=settings.task_manager_listen is None and agent != "",
+            search=settings.task_manager_listen is None and socket is not None,
             socket_path=socket,
+            socket_access=access if guests else Access(),
             agent=agent,
             own_worker=worker_id,
-            access=Access(
-                token=settings.token or "",
-                worker_token=settings.worker_token or "",
-                insecure=settings.insecure,
-                tls_cert=str(settings.tls_cert or ""),
-                tls_key=str(settings.tls_key or ""),
-            ),
+            access=access,
         ),
         outbox=outbox,
     )
     bound = await server.start()
     stack.push_async_callback(server.stop, STOP_GRACE)
-    return bound
+    return RunningTaskManager(store, server, bound)
 
 
 async def _export_last_spans(outbox: SpanOutbox) -> None:

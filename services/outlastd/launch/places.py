@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from outlast.core.errors import StartRefused
-
-#: Bytes that the path of a Unix socket may have on every system (104 on macOS, with its end).
-MAX_SOCKET_PATH = 103
+from outlast.limits import MAX_SOCKET_PATH
 
 
 @dataclass(frozen=True)

@@ -103,7 +103,8 @@ async def _embedded(settings: Settings, worker_id: str, stack: AsyncExitStack) -
     if places.lock is not None:
         lock = await asyncio.to_thread(WorkerLock.acquire, places.lock)
         stack.callback(lock.release)
-    bound = await start_task_manager(settings, stack, socket=places.socket, agent=settings.agent, worker_id=worker_id)
+    manager = await start_task_manager(settings, stack, socket=places.socket, agent=settings.agent, worker_id=worker_id)
+    bound = manager.bound
     if settings.task_manager_listen is None and bound.public != DEFAULT_TASK_MANAGER_LISTEN:
         get_logger().warning("port is taken", wanted=DEFAULT_TASK_MANAGER_LISTEN, taken_instead=bound.public)
     return _Manager(

@@ -1,10 +1,11 @@
-"""Who may call: bearer tokens, one for TaskService and one for WorkerService, and what may be served unprotected."""
+"""Who may call: bearer tokens, one for each service and one for each session, and what may be served unprotected."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
 from collections.abc import Awaitable, Callable, Iterable
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -14,11 +15,17 @@ from google.rpc import code_pb2
 
 from outlast.core.errors import StartRefused
 from outlast.wire.errors import make_status
+from outlastd.task_manager import session_tokens
 from outlastd.task_manager.answering import Context, abort
+from outlastd.task_manager.scope import EVERYTHING, Scope
 
 _HEALTH = "/grpc.health.v1.Health/"
+_TASKS = "/outlast.v1.TaskService/"
 _WORKERS = "/outlast.v1.WorkerService/"
 _BEARER = "bearer "
+
+#: What the call under way may reach: set before its handler is called, in the context that is the call's own.
+_scope: ContextVar[Scope] = ContextVar("_scope", default=EVERYTHING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +34,7 @@ class Access:
 
     #: What callers of TaskService and of reflection have to show; empty for nothing.
     token: str = ""
-    #: What workers have to show; empty for nothing.
+    #: What workers have to show; empty for nothing. The tokens of sessions are made from it (session_tokens.py).
     worker_token: str = ""
     #: Whether it was said aloud that no token is wanted.
     insecure: bool = False
@@ -52,11 +59,14 @@ def check_exposure(address: str, access: Access, *, workers: bool) -> None:
 
 
 class TokenInterceptor(grpc.aio.ServerInterceptor):
-    """Lets a call through when it shows the token of its service. Health is free; reflection is TaskService's."""
+    """Lets a call through when it shows the token of its service, or, to reach no more than that, the one of a session.
+
+    Health is free; reflection is for TaskService's token.
+    """
 
     def __init__(self, access: Access) -> None:
-        self._token = access.token.encode()
-        self._worker_token = access.worker_token.encode()
+        self._token = access.token
+        self._worker_token = access.worker_token
 
     async def intercept_service(
         self,
@@ -65,28 +75,41 @@ class TokenInterceptor(grpc.aio.ServerInterceptor):
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
         """Return the handler of a call, or one that refuses it."""
         method = handler_call_details.method
-        token = self._worker_token if method.startswith(_WORKERS) else self._token
-        if not token or method.startswith(_HEALTH) or _shows(handler_call_details, token):
-            return await continuation(handler_call_details)
-        return grpc.stream_stream_rpc_method_handler(_refuse)
+        wanted = self._worker_token if method.startswith(_WORKERS) else self._token
+        shown = _token_in(handler_call_details.invocation_metadata)
+        scope = self._scope_of(method, shown)
+        _scope.set(scope)
+        if scope.key is None and wanted and not method.startswith(_HEALTH) and not _same(shown, wanted):
+            return grpc.stream_stream_rpc_method_handler(_refuse)
+        return await continuation(handler_call_details)
+
+    def _scope_of(self, method: str, shown: str | None) -> Scope:
+        """Return what the token of a session that a call shows lets it reach; everything where it shows none."""
+        if shown is None or not method.startswith((_TASKS, _WORKERS)):
+            return EVERYTHING
+        return Scope(session_tokens.read(self._worker_token, shown))
+
+
+def scope_of_call() -> Scope:
+    """Return what the call that this is running for may reach."""
+    return _scope.get()
 
 
 def caller_of(context: Context) -> str:
     """Return what tells one caller from another: a digest of the token that it showed, empty when it showed none."""
     token = _token_in(context.invocation_metadata())
-    return hashlib.sha256(token).hexdigest() if token is not None else ""
+    return hashlib.sha256(token.encode()).hexdigest() if token is not None else ""
 
 
-def _shows(details: grpc.HandlerCallDetails, token: bytes) -> bool:
-    shown = _token_in(details.invocation_metadata)
-    return shown is not None and hmac.compare_digest(shown, token)
+def _same(shown: str | None, wanted: str) -> bool:
+    return shown is not None and hmac.compare_digest(shown.encode(), wanted.encode())
 
 
-def _token_in(metadata: Iterable[tuple[str, str | bytes]] | None) -> bytes | None:
+def _token_in(metadata: Iterable[tuple[str, str | bytes]] | None) -> str | None:
     """Return the bearer token in a call's metadata, None when there is none."""
     for key, value in metadata or ():
         if key == "authorization" and isinstance(value, str) and value[: len(_BEARER)].lower() == _BEARER:
-            return value[len(_BEARER) :].encode()
+            return value[len(_BEARER) :]
     return None
 
 

@@ -7,7 +7,6 @@ import errno
 import ipaddress
 import os
 import socket
-import stat
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -82,8 +81,8 @@ async def bind(server: grpc.aio.Server, endpoint: Endpoint, access: Access, *, s
     )
 
 
-async def bind_socket(server: grpc.aio.Server, path: Path) -> None:
-    """Bind a server to a Unix socket that only this user may open.
+async def bind_socket(server: grpc.aio.Server, path: Path, access: Access) -> None:
+    """Bind a server to a Unix socket: one that any user may open where tokens are wanted, else only this one.
 
     Raises:
         StartRefused: a living server has it, or its path cannot be used.
@@ -91,7 +90,7 @@ async def bind_socket(server: grpc.aio.Server, path: Path) -> None:
     await _refuse_living(path)
     try:
         server.add_insecure_port(f"unix:{path}")
-        await asyncio.to_thread(path.chmod, stat.S_IRUSR | stat.S_IWUSR)
+        await asyncio.to_thread(path.chmod, 0o666 if access.token and access.worker_token else 0o600)
     except (RuntimeError, OSError) as error:
         cause = error.strerror if isinstance(error, OSError) else "its path is too long or its folder cannot be used"
         raise StartRefused(

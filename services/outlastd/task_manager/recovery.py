@@ -1,4 +1,4 @@
-"""What becomes of the tasks of workers that died on this machine: their locks tell at once."""
+"""What becomes of the tasks of workers that died on this machine: their locks tell at once, or a session's host."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from outlast.core.errors import OutlastError
+from outlast.core.session import SessionKey
 from outlast.core.worker import Worker
 from outlast.telemetry.log import get_logger
 from outlastd.stores.port import TaskStore
@@ -36,7 +37,19 @@ class Recovery:
         lost = 0
         for worker in await self._store.living_workers():
             if worker.lock_path and not await asyncio.to_thread(self._is_alive, worker):
-                lost += await uncut(self._lose(worker))
+                message = f"worker {worker.worker_id} of agent {worker.agent} ended before the task did"
+                lost += await uncut(self._lose(worker, message))
+        return lost
+
+    async def lose_session(self, key: SessionKey, message: str) -> int:
+        """Take the leases of a session's workers, which are gone; return how many tasks were taken from them.
+
+        ``message`` says why, for people. Raises StoreUnavailable: then the leases run out instead.
+        """
+        lost = 0
+        for worker in await self._store.living_workers():
+            if SessionKey(worker.agent, worker.session_id) == key:
+                lost += await uncut(self._lose(worker, message))
         return lost
 
     async def look_if_possible(self) -> None:
@@ -52,8 +65,7 @@ class Recovery:
             await asyncio.sleep(LOOK_SECONDS)
             await self.look_if_possible()
 
-    async def _lose(self, worker: Worker) -> int:
-        message = f"worker {worker.worker_id} of agent {worker.agent} ended before the task did"
+    async def _lose(self, worker: Worker, message: str) -> int:
         changes = await self._store.lose_worker(worker.worker_id, worker.epoch, message)
         self._publish(changes)
         return len(changes)

@@ -13,6 +13,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc  # type: ignore[i
 from grpc_reflection.v1alpha import reflection  # type: ignore[import-untyped]
 
 from outlast.core.event import Change, EventKind
+from outlast.core.session import SessionKey
 from outlast.telemetry.log import get_logger
 from outlast.v1.task_service_pb2_grpc import add_TaskServiceServicer_to_server
 from outlast.v1.worker_service_pb2_grpc import add_WorkerServiceServicer_to_server
@@ -73,6 +74,8 @@ class ServerSettings:
     search: bool = False
     #: A Unix socket. With it WorkerService is served there and nowhere else; without it, on ``listen``.
     socket_path: Path | None = None
+    #: What is wanted there. With tokens any user of this machine may open it, without them only this one.
+    socket_access: Access = field(default_factory=Access)
     #: Whose task a CreateTask without an agent is; empty where several agents are served.
     agent: str = ""
     #: The worker of this very process, whose lease is never taken here; empty where there is none.
@@ -136,8 +139,8 @@ class TaskManagerServer:
             public = await self._make_server(workers=workers_on_tcp, access=settings.access)
             endpoint = await bind(public, endpoint, settings.access, search=settings.search)
             if settings.socket_path is not None:
-                private = await self._make_server(workers=True, access=Access())
-                await bind_socket(private, settings.socket_path)
+                private = await self._make_server(workers=True, access=settings.socket_access)
+                await bind_socket(private, settings.socket_path, settings.socket_access)
             for server in self._servers:
                 await server.start()
         except BaseException:
@@ -161,6 +164,10 @@ class TaskManagerServer:
             await servicer.enter_graceful_shutdown()
         await asyncio.gather(*(server.stop(grace) for server in self._servers))
         await self._worker_servicer.committed(COMMIT_GRACE)
+
+    async def lose_session(self, key: SessionKey, message: str) -> int:
+        """Take what the workers of a session hold, which are gone (Recovery.lose_session)."""
+        return await self._recovery.lose_session(key, message)
 
     def _loops(self) -> Iterator[tuple[str, Run]]:
         """Give what runs beside the calls, until it is cancelled."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from google.protobuf.empty_pb2 import Empty
 
-from outlast.core.errors import InvalidField
+from outlast.core.errors import InvalidField, SessionNotFound
 from outlast.core.state import TaskState
 from outlast.core.task import Task, TraceContext
 from outlast.core.task_id import parse_task_name
@@ -29,7 +29,7 @@ from outlast.wire.tasks import (
 from outlast.wire.times import duration_from_proto
 from outlastd.stores.port import TaskFilter
 from outlastd.task_manager.answering import Context, answering
-from outlastd.task_manager.auth import caller_of
+from outlastd.task_manager.auth import caller_of, scope_of_call
 from outlastd.task_manager.checks import check_new_task
 from outlastd.task_manager.pages import decode_page_token, encode_page_token
 from outlastd.task_manager.tasks import Tasks
@@ -59,14 +59,17 @@ class TaskServicer(TaskServiceServicer):
         """Look one task up."""
         async with answering(context):
             view = _view(request.view, FULL)
-            return task_to_proto(await self._tasks.get(_task_id(request.name)), view)
+            return task_to_proto(await self._tasks.get(await self._reach(request.name)), view)
 
     async def ListTasks(
         self, request: task_service_pb2.ListTasksRequest, context: Context
     ) -> task_service_pb2.ListTasksResponse:
         """List tasks, the newest first."""
         async with answering(context):
-            which = _filter(request)
+            try:
+                which = scope_of_call().narrow(_filter(request))
+            except SessionNotFound:
+                return task_service_pb2.ListTasksResponse()
             if request.page_size < 0:
                 raise InvalidField("page_size", f"{request.page_size} is negative")
             size = min(request.page_size or DEFAULT_PAGE, MAX_PAGE)
@@ -81,14 +84,14 @@ class TaskServicer(TaskServiceServicer):
     async def DeleteTask(self, request: task_service_pb2.DeleteTaskRequest, context: Context) -> Empty:
         """Delete a terminal task."""
         async with answering(context):
-            await self._tasks.delete(_task_id(request.name))
+            await self._tasks.delete(await self._reach(request.name))
             return Empty()
 
     async def RetryTask(self, request: task_service_pb2.RetryTaskRequest, context: Context) -> task_pb2.Task:
         """Submit a new task with the arguments of a terminal one."""
         async with answering(context):
             new = await self._tasks.retry(
-                _task_id(request.name),
+                await self._reach(request.name),
                 caller=caller_of(context),
                 idempotency_key=check_text("idempotency_key", request.idempotency_key, MAX_NAME),
                 trace_context=_trace_of(context),
@@ -101,7 +104,8 @@ class TaskServicer(TaskServiceServicer):
             grace = _duration(request, "grace")
             if grace is not None:
                 check_duration("grace", grace, zero=True)
-            return task_to_proto(await self._tasks.cancel(_task_id(request.name), force=request.force, grace=grace))
+            task_id = await self._reach(request.name)
+            return task_to_proto(await self._tasks.cancel(task_id, force=request.force, grace=grace))
 
     async def WaitTask(self, request: task_service_pb2.WaitTaskRequest, context: Context) -> task_pb2.Task:
         """Wait until a task is terminal."""
@@ -112,7 +116,8 @@ class TaskServicer(TaskServiceServicer):
                 timeout = LONGEST_CALL
             if timeout < timedelta():
                 raise InvalidField("timeout", "is negative")
-            task = await self._watching.wait(_task_id(request.name), min(timeout, LONGEST_CALL).total_seconds())
+            task_id = await self._reach(request.name)
+            task = await self._watching.wait(task_id, min(timeout, LONGEST_CALL).total_seconds())
             return task_to_proto(task, view)
 
     # Written with context.write and not as a generator: a generator that a broken call leaves suspended would hold
@@ -124,7 +129,8 @@ class TaskServicer(TaskServiceServicer):
         async with answering(context):
             if request.after_generation < 0:
                 raise InvalidField("after_generation", f"{request.after_generation} is negative")
-            async with aclosing(self._watching.watch(_task_id(request.name), request.after_generation)) as events:
+            task_id = await self._reach(request.name)
+            async with aclosing(self._watching.watch(task_id, request.after_generation)) as events:
                 async for event in events:
                     await context.write(task_service_pb2.WatchTaskResponse(event=event_to_proto(event)))
 
@@ -136,18 +142,27 @@ class TaskServicer(TaskServiceServicer):
             session_id = check_text("session_id", request.session_id, MAX_ID, required=True)
             cursor = check_text("cursor", request.cursor, MAX_ID)
             agent = check_text("agent", request.agent, MAX_NAME)
-            async with aclosing(self._watching.watch_session(session_id, cursor, agent)) as events:
+            which = scope_of_call().narrow(TaskFilter(session_id=session_id, agent=agent))
+            async with aclosing(self._watching.watch_session(session_id, cursor, which.agent)) as events:
                 async for each in events:
                     event = event_to_proto(each.event)
                     await context.write(task_service_pb2.WatchSessionResponse(event=event, cursor=each.cursor))
 
+    async def _reach(self, name: str) -> int:
+        """Return the id of the task with a name; raise TaskNotFound when the caller may not know of it."""
+        task_id, scope = _task_id(name), scope_of_call()
+        if scope.key is not None:
+            scope.check_task(await self._tasks.get(task_id))
+        return task_id
+
     def _new_task(self, request: task_service_pb2.CreateTaskRequest, context: Context) -> Task:
+        agent, session_id = scope_of_call().place(request.agent, request.session_id)
         task = Task(
             task_id=0,
             task_type=request.task_type,
-            agent=request.agent or self._agent,
+            agent=agent or self._agent,
             state=TaskState.SUBMITTED,
-            session_id=request.session_id,
+            session_id=session_id,
             request_id=request.request_id,
             max_attempts=request.max_attempts or 1,
             input=json_from_text(request.input),

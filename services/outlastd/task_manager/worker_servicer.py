@@ -17,8 +17,10 @@ from outlast.wire.errors import make_status
 from outlast.wire.times import duration_to_proto
 from outlastd.stores.port import TaskStore
 from outlastd.task_manager.answering import Context, abort, answering
+from outlastd.task_manager.auth import scope_of_call
 from outlastd.task_manager.projection import Publish
 from outlastd.task_manager.renewals import Renewals
+from outlastd.task_manager.scope import Scope
 from outlastd.task_manager.worker_stream import LeaseTaken, StreamReplaced, WorkerStream
 from outlastd.task_manager.workers import ConnectedWorker, Workers
 
@@ -48,11 +50,12 @@ class WorkerServicer(WorkerServiceServicer):
     ) -> None:
         """Serve the worker's one stream."""
         async with answering(context):
-            hello = await _hello(request_iterator)
-            stream = self._make_stream(hello.worker_id)
+            hello, scope = await _hello(request_iterator), scope_of_call()
+            registration = scope.admit(_registration(hello))
+            stream = self._make_stream(registration.worker_id, scope)
             connected: ConnectedWorker | None = None
             try:
-                connected = await self._enter(stream, hello)
+                connected = await self._enter(stream, registration, hello.max_tasks)
                 await context.write(pb.ConnectResponse(welcome=self._welcome(connected.worker)))
                 await stream.serve(request_iterator, context.write)
             except StreamReplaced:
@@ -75,7 +78,7 @@ class WorkerServicer(WorkerServiceServicer):
         if self._committing:
             await asyncio.wait(self._committing, timeout=timeout)
 
-    def _make_stream(self, worker_id: str) -> WorkerStream:
+    def _make_stream(self, worker_id: str, scope: Scope) -> WorkerStream:
         def publish(changes: Iterable[Change]) -> None:
             # First the worker's own account: what it has done itself it need not be told.
             done = tuple(changes)
@@ -86,9 +89,9 @@ class WorkerServicer(WorkerServiceServicer):
             if (worker := self._workers.get(worker_id)) is not None:
                 worker.hear(draining)
 
-        return WorkerStream(worker_id, self._store, self._renewals, publish, self._committing, heard)
+        return WorkerStream(worker_id, self._store, self._renewals, publish, self._committing, heard, scope)
 
-    async def _enter(self, stream: WorkerStream, hello: pb.Hello) -> ConnectedWorker:
+    async def _enter(self, stream: WorkerStream, registration: Registration, max_tasks: int) -> ConnectedWorker:
         """Make a stream the one of its worker, with what the worker has to be told first already on its way.
 
         The older one has brought what it will bring when this returns.
@@ -101,10 +104,10 @@ class WorkerServicer(WorkerServiceServicer):
             if (known := self._workers.get(stream.worker_id)) is not None:
                 self._workers.remove(known)
             await older.replace()
-        worker = await self._store.register_worker(_registration(hello))
+        worker = await self._store.register_worker(registration)
         stream.epoch = worker.epoch
         held = await self._store.held(worker.worker_id, full=True)
-        connected = ConnectedWorker(worker, hello.max_tasks, stream, held)
+        connected = ConnectedWorker(worker, max_tasks, stream, held)
         if self._streams.get(stream.worker_id) is stream:
             self._workers.add(connected)
         return connected

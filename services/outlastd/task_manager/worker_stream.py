@@ -21,6 +21,7 @@ from outlastd.task_manager.batches import commit, ended_instead
 from outlastd.task_manager.checks import check_operation
 from outlastd.task_manager.projection import Publish
 from outlastd.task_manager.renewals import Renewals
+from outlastd.task_manager.scope import EVERYTHING, Scope
 
 #: Batches that were read and whose answers have not been sent: beyond this the wire has to wait.
 BATCHES_IN_FLIGHT = 16
@@ -59,10 +60,12 @@ class WorkerStream:
         publish: Publish,
         commits: set[asyncio.Task[None]],
         on_heard: Callable[[bool], None],
+        scope: Scope = EVERYTHING,
     ) -> None:
         """``commits`` holds what is being committed, for as long as it is: it may outlive the stream.
 
-        ``on_heard`` is called whenever the worker says something, with whether it says that it drains.
+        ``on_heard`` is called whenever the worker says something, with whether it says that it drains. ``scope`` is
+        whose tasks it may make.
         """
         self.worker_id = worker_id
         #: The epoch that the worker was welcomed with.
@@ -72,6 +75,7 @@ class WorkerStream:
         self._publish = publish
         self._commits = commits
         self._on_heard = on_heard
+        self._scope = scope
         self._slots = asyncio.Semaphore(BATCHES_IN_FLIGHT)
         self._batches: asyncio.Queue[Batch | None] = asyncio.Queue()
         #: What goes down; an exception ends the stream with it, None ends it well.
@@ -135,7 +139,7 @@ class WorkerStream:
                 match request.WhichOneof("message"):
                     case "batch":
                         await self._slots.acquire()
-                        self._batches.put_nowait(_checked(request.batch))
+                        self._batches.put_nowait(_checked(request.batch, self._scope))
                     case "heartbeat":
                         self._heard(request.heartbeat)
                     case _:
@@ -201,7 +205,7 @@ class WorkerStream:
             self._outbox.put_nowait(pb.ConnectResponse(results=pb.OperationResults(results=results)))
 
 
-def _checked(message: pb.OperationBatch) -> Batch:
+def _checked(message: pb.OperationBatch, scope: Scope) -> Batch:
     """Return a batch with each operation checked on its own: one that cannot be taken harms none of the others."""
     batch = Batch()
     for proto in message.operations:
@@ -209,7 +213,7 @@ def _checked(message: pb.OperationBatch) -> Batch:
         operation = None
         try:
             operation = operation_from_proto(proto)
-            batch.operations.append(check_operation(operation))
+            batch.operations.append(scope.apply_to(check_operation(operation)))
         except InvalidField as error:
             batch.refusals[proto.sequence] = error
             if operation is not None and isinstance(operation.action, Finish):

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -79,7 +80,7 @@ class Client:
     def __init__(self, session: aiohttp.ClientSession, door: FrontDoor) -> None:
         self.session = session
         self.door = door
-        self.url = f"http://127.0.0.1:{door.port}"
+        self.url = "http://localhost" if door.address.startswith("unix:") else f"http://127.0.0.1:{door.port}"
 
     async def get(self, path: str, **headers: str) -> Answer:
         """Send a GET; an underscore in the name of a header is a hyphen."""
@@ -141,7 +142,7 @@ def agent() -> Agent:
 
 @pytest.fixture
 async def open_door(agent: Agent) -> AsyncIterator[Open]:
-    """Open a front door for the agent; options as of FrontDoorOptions."""
+    """Open a front door for the agent, at an address or a Unix socket; options as of FrontDoorOptions."""
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
     add_TaskServiceServicer_to_server(agent.tasks, server)
     grpc_port = server.add_insecure_port("127.0.0.1:0")
@@ -150,10 +151,13 @@ async def open_door(agent: Agent) -> AsyncIterator[Open]:
     doors: list[FrontDoor] = []
     async with aiohttp.ClientSession() as session:
 
-        async def open_one(host: str = "127.0.0.1", **options: Any) -> Client:
+        async def open_one(host: str = "127.0.0.1", *, socket: Path | None = None, **options: Any) -> Client:
             runtime = Runtime(agent.ledger, agent.loop, agent.pool)
             door = FrontDoor(agent, agent.ping, runtime, agent.durability, channels, FrontDoorOptions(**options))
-            await door.start(host, 0)
+            if socket is not None:
+                await door.start_socket(socket)
+            else:
+                await door.start(host, 0)
             doors.append(door)
             return Client(session, door)
 

@@ -15,6 +15,7 @@ from outlast.core.event import Change
 from outlast.core.operation import Action, Finish, Operation, Start
 from outlast.core.state import TaskState
 from outlast.core.task import Task
+from outlast.tasks.channel import bearer
 from outlast.v1 import worker_service_pb2 as pb
 from outlast.v1.task_pb2 import Task as TaskMessage
 from outlast.v1.worker_service_pb2_grpc import WorkerServiceStub
@@ -136,9 +137,9 @@ def operation(sequence: int, task_id: int, action: Action) -> Operation:
 
 
 @asynccontextmanager
-async def connected(channel: grpc.aio.Channel) -> AsyncIterator[Speaker]:
+async def connected(channel: grpc.aio.Channel, token: str = "") -> AsyncIterator[Speaker]:
     """Give a worker's side of a new stream."""
-    call = WorkerServiceStub(channel).Connect()
+    call = WorkerServiceStub(channel).Connect(metadata=bearer(token))
     try:
         yield Speaker(call)
     finally:

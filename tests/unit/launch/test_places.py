@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from outlast.core.errors import StartRefused
-from outlastd.launch.places import MAX_SOCKET_PATH, make_places
+from outlast.limits import MAX_SOCKET_PATH
+from outlastd.launch.places import make_places
 
 
 def test_socket_and_lock_stand_beside_a_store_that_is_a_file(tmp_path: Path) -> None:
