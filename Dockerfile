@@ -18,7 +18,7 @@ WORKDIR /src
 COPY . .
 RUN --mount=type=cache,target=/root/.cache/pip \
     /opt/outlast/bin/pip wheel --quiet --no-deps --wheel-dir /wheels . \
-    && /opt/outlast/bin/pip install --quiet --constraint requirements.lock "$(echo /wheels/*.whl)[postgres]"
+    && /opt/outlast/bin/pip install --quiet --constraint requirements.lock "$(echo /wheels/*.whl)[host,postgres]"
 
 FROM ${BASE}
 LABEL org.opencontainers.image.title="outlast" \

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from outlast import __version__
-from outlast.cli import run, task_manager, tasks
+from outlast.cli import host, run, sessions, task_manager, tasks
 
 commands = typer.Typer(
     name="outlast",
@@ -19,9 +19,11 @@ commands = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 commands.command("run")(run.run)
+commands.command("host")(host.host)
 commands.command("task-manager")(task_manager.task_manager)
 commands.command("compat-path")(run.print_compat_path)
 commands.add_typer(tasks.commands, name="tasks")
+commands.add_typer(sessions.commands, name="sessions")
 
 
 def _print_version(wanted: bool) -> None:

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Any
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+#: Columns where the output is no terminal: a table that is searched must not be cut off.
+_WIDE = 220
 
 
 def plain(text: str) -> str:
@@ -15,6 +22,25 @@ def plain(text: str) -> str:
 def one_line(text: str) -> str:
     """Return ``text`` as one plain line."""
     return plain(" ".join(text.split()))
+
+
+def duration(passed: timedelta) -> str:
+    """Return how long something took: hundredths up to a minute, then ``H:MM:SS``."""
+    if passed < timedelta(minutes=1):
+        return f"{passed.total_seconds():.2f}s"
+    return str(passed - timedelta(microseconds=passed.microseconds))
+
+
+def console() -> Console:
+    """Return what prints tables."""
+    from rich.console import Console  # not for every command
+
+    return Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=_WIDE)
+
+
+def note(text: str) -> None:
+    """Say something on standard error, as every message of the command line."""
+    print(f"outlast: {one_line(text)}", file=sys.stderr, flush=True)
 
 
 def print_line(text: str) -> None:

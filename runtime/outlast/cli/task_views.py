@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from outlast.cli.printing import one_line, plain, print_json
+from outlast.cli.printing import console, duration, one_line, plain, print_json
 from outlast.core.state import TaskState
 from outlast.v1 import task_pb2
 from outlast.wire.errors import task_error_from_status
 from outlast.wire.json_text import task_text
-
-#: Columns where the output is no terminal: a table that is searched must not be cut off.
-_WIDE = 220
 
 _COLOURS = {
     TaskState.COMPLETED: "green",
@@ -49,7 +44,7 @@ def print_tasks(tasks: Sequence[task_pb2.Task]) -> None:
             Text(_time(task.create_time)),
             Text(_duration(task)),
         )
-    _console().print(table)
+    console().print(table)
 
 
 def print_task(task: task_pb2.Task, *, as_json: bool = False) -> None:
@@ -81,16 +76,12 @@ def print_task(task: task_pb2.Task, *, as_json: bool = False) -> None:
     for name, value in rows:
         if value:
             grid.add_row(Text(name, style="dim"), value if isinstance(value, Text) else Text(plain(value)))
-    _console().print(grid)
+    console().print(grid)
 
 
 def print_tasks_as_json(tasks: Sequence[task_pb2.Task]) -> None:
     """Print ``{"tasks": [...]}``."""
     print_json({"tasks": [json.loads(task_text(task)) for task in tasks]})
-
-
-def _console() -> Console:
-    return Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=_WIDE)
 
 
 def _state(task: task_pb2.Task) -> Text:
@@ -108,10 +99,7 @@ def _duration(task: task_pb2.Task) -> str:
     if not task.HasField("start_time"):
         return ""
     end = task.end_time.ToDatetime(UTC) if task.HasField("end_time") else datetime.now(UTC)
-    passed = max(end - task.start_time.ToDatetime(UTC), timedelta())
-    if passed < timedelta(minutes=1):
-        return f"{passed.total_seconds():.2f}s"
-    return str(passed - timedelta(microseconds=passed.microseconds))
+    return duration(max(end - task.start_time.ToDatetime(UTC), timedelta()))
 
 
 def _progress(task: task_pb2.Task) -> str:

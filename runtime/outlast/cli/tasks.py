@@ -126,7 +126,7 @@ def wait(
       outlast tasks wait 4680601251139015056 --timeout 5m --json | jq .result
     """
     from outlast.cli import connection, following, task_client, task_views
-    from outlast.cli.watch_lines import note
+    from outlast.cli.printing import note
 
     seconds = options.seconds(timeout)
 
@@ -268,7 +268,7 @@ def delete(
       outlast tasks list --state completed --json | jq -r '.tasks[].taskId' | xargs outlast tasks delete
     """
     from outlast.cli import connection, task_client
-    from outlast.cli.watch_lines import note
+    from outlast.cli.printing import note
 
     where = connection.connection(task_manager, token)
     refused = 0
@@ -315,7 +315,7 @@ def _exit_code(state: TaskState) -> int:
 
 def _followed(follow: Callable[[], int], goes_on: str) -> int:
     """Return the exit code of what follows tasks; whoever has had enough is told that they go on."""
-    from outlast.cli.watch_lines import note
+    from outlast.cli.printing import note
 
     try:
         return follow()

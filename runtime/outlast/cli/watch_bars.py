@@ -20,8 +20,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from outlast.cli.printing import one_line
-from outlast.cli.watch_lines import Story, note
+from outlast.cli.printing import note, one_line
+from outlast.cli.watch_lines import Story
 from outlast.core.state import TaskState
 from outlast.v1 import task_pb2
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from outlast.cli.printing import one_line, plain, print_json_line, print_line
+from outlast.cli.printing import note, one_line, plain, print_json_line, print_line
 from outlast.core.state import TERMINAL, TaskState
 from outlast.v1 import task_pb2
 from outlast.wire.errors import task_error_from_status
@@ -112,8 +111,3 @@ def chunks(output: str) -> Iterator[str]:
 def compact(value: Any) -> str:
     """Return a JSON value as one line."""
     return json.dumps(value, ensure_ascii=False)
-
-
-def note(text: str) -> None:
-    """Say something on standard error, as every message of the command line."""
-    print(f"outlast: {one_line(text)}", file=sys.stderr, flush=True)

@@ -40,7 +40,7 @@ async def test_nothing_asked_is_help() -> None:
     """``outlast`` alone lists the commands."""
     done = await outlast()
 
-    assert all(command in done.err for command in ("run", "task-manager", "compat-path", "tasks"))
+    assert all(command in done.err for command in ("run", "host", "task-manager", "compat-path", "tasks"))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Who may call the session host, decided by what a request shows."""

@@ -1,0 +1,194 @@
+"""The kinds of values that a session host's configuration has: names, texts, numbers."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from outlast.setting_values import Seconds
+from outlastd.session_host.forwarding import HEADER_NAME, may_pass
+
+#: What the host itself tells a process of a session; nobody else may.
+HOST_VARIABLES = frozenset(
+    {
+        "PORT",
+        "OUTLAST_AGENT",
+        "OUTLAST_FRONT_DOOR_SECRET",
+        "OUTLAST_FRONT_DOOR_SOCKET",
+        "OUTLAST_HOST",
+        "OUTLAST_PORT",
+        "OUTLAST_SESSION",
+        "OUTLAST_SHUTDOWN_GRACE",
+        "OUTLAST_STORE",
+        "OUTLAST_TASK_MANAGER",
+        "OUTLAST_TLS_CA",
+        "OUTLAST_TOKEN",
+        "OUTLAST_TOKEN_FILE",
+        "OUTLAST_WORKER_TOKEN",
+        "OUTLAST_WORKER_TOKEN_FILE",
+    }
+)
+#: What stands for something in a command.
+PLACEHOLDERS = ("{port}", "{socket}")
+#: Request headers that may be named for one agent (contract section 1.5).
+MAX_FORWARDED_HEADERS = 20
+_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_-]{0,99}")
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_PREFIX = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]{0,255}")
+_ACCESS_KEY = re.compile(r"[A-Za-z0-9_]{1,128}")  # it stands before a slash in a signature's scope
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(|b|kb|mb|gb|kib|mib|gib)", re.IGNORECASE)
+_UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
+#: Signatures that only the issuer can make: with a shared secret, or with none, anybody who may check could sign.
+_ALGORITHMS = frozenset(f"{kind}{bits}" for kind in ("RS", "ES", "PS") for bits in (256, 384, 512)) | {"EdDSA"}
+
+
+def agent_name(stem: str) -> str:
+    """Return the nearest thing to ``stem`` that is an agent name."""
+    name = re.sub(r"[^a-zA-Z0-9_-]", "-", stem)
+    return (name if re.match("[a-zA-Z]", name) else f"agent-{name}")[:100]
+
+
+def _agent(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is no agent name: a letter, then up to 99 letters, digits, - and _")
+    return name
+
+
+def _variable(name: str) -> str:
+    if not VARIABLE.fullmatch(name):
+        raise ValueError(f"{name!r} is no name of a variable")
+    return name
+
+
+def _guest_variable(name: str) -> str:
+    if name in HOST_VARIABLES:
+        raise ValueError(f"the host itself says what {name} is in the processes of a session")
+    return name
+
+
+def _text(value: str) -> str:
+    if "\0" in value:
+        raise ValueError("it holds U+0000, which no process can be given")
+    return value
+
+
+def _header(name: str) -> str:
+    if not HEADER_NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is no name of a header")
+    if not may_pass(name):
+        raise ValueError(f"{name} is a header that never reaches an agent")
+    return name
+
+
+def _headers(names: tuple[str, ...]) -> tuple[str, ...]:
+    if len(names) > MAX_FORWARDED_HEADERS:
+        raise ValueError(f"these are {len(names)} headers, over the limit of {MAX_FORWARDED_HEADERS}")
+    if twice := sorted(name for name in {n.lower() for n in names} if [n.lower() for n in names].count(name) > 1):
+        raise ValueError(f"{twice[0]} is there twice")
+    return names
+
+
+def _command(words: tuple[str, ...]) -> tuple[str, ...]:
+    if not words:
+        return words
+    if not words[0]:
+        raise ValueError('a command begins with a program, such as ["node", "agent.js"]')
+    used = {found for word in words for found in re.findall(r"\$?\{[a-z_]+\}", word)}
+    for found in sorted(used):
+        if found.removeprefix("$") in PLACEHOLDERS and found.startswith("$"):
+            raise ValueError(f"write {found[1:]}: {found} would be a variable of a shell's")
+        if found not in PLACEHOLDERS and not found.startswith("$"):
+            raise ValueError(f"{found} stands for nothing; {' and '.join(PLACEHOLDERS)} do")
+    if used.issuperset(PLACEHOLDERS):
+        raise ValueError("an agent listens either on {port} or at {socket}")
+    return words
+
+
+def _https(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        fine = parts.scheme == "https" and parts.hostname and parts.username is None and (parts.port or 1)
+    except ValueError:
+        fine = False
+    if not fine or re.search(r"[\s\x00-\x1f]", url):
+        raise ValueError(f"{url!r} is no https URL: keys that come another way could be anybody's")
+    return url
+
+
+def _public_url(url: str) -> str:
+    if not re.fullmatch(r"https?://[^/\s?#@\"]+", url):
+        raise ValueError(f"{url!r} is no address of a host; write https://agents.example.com")
+    return url
+
+
+def _algorithm(name: str) -> str:
+    if name not in _ALGORITHMS:
+        raise ValueError(f"{name!r} is none of {', '.join(sorted(_ALGORITHMS))}")
+    return name
+
+
+def _some(names: tuple[str, ...]) -> tuple[str, ...]:
+    if not names:
+        raise ValueError("it is empty")
+    return names
+
+
+def _session_prefix(text: str) -> str:
+    if text and not _PREFIX.fullmatch(text):
+        raise ValueError(f"no session id begins with {text!r}: a letter or digit, then letters, digits, - and _")
+    return text
+
+
+def _access_key(text: str) -> str:
+    if not _ACCESS_KEY.fullmatch(text):
+        raise ValueError("it is no access key: up to 128 letters, digits and _")
+    return text
+
+
+def _number(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError(f"it should be a number, not {str(value).lower()}")
+    return value
+
+
+def _whole(value: object) -> object:
+    if isinstance(value, str):
+        raise ValueError(f"it should be a number, not {value!r}")
+    return _number(value)
+
+
+def _size(value: object) -> object:
+    if not isinstance(value, str):
+        return _number(value)
+    match = _SIZE.fullmatch(value.strip())
+    if match is None:
+        raise ValueError(f"{value!r} is no size; write bytes, or a number with KB, MB, GB, KiB, MiB or GiB")
+    number, unit = match.groups()
+    return int(float(number) * _UNITS[unit.lower()])
+
+
+AgentName = Annotated[str, AfterValidator(_agent)]
+Variable = Annotated[str, AfterValidator(_variable)]
+#: A variable that the configuration may set in the processes of a session, or pass on to them.
+GuestVariable = Annotated[Variable, AfterValidator(_guest_variable)]
+#: What a process can be given as an argument or a variable.
+Word = Annotated[str, AfterValidator(_text)]
+#: A program with its arguments; none for no command.
+CommandLine = Annotated[tuple[Word, ...], AfterValidator(_command)]
+ForwardHeaders = Annotated[tuple[Annotated[str, AfterValidator(_header)], ...], AfterValidator(_headers)]
+HttpsUrl = Annotated[str, AfterValidator(_https)]
+PublicUrl = Annotated[str, AfterValidator(_public_url)]
+Algorithms = Annotated[tuple[Annotated[str, AfterValidator(_algorithm)], ...], AfterValidator(_some)]
+SessionPrefix = Annotated[str, AfterValidator(_session_prefix)]
+AccessKey = Annotated[str, AfterValidator(_access_key)]
+NonEmpty = Annotated[str, Field(min_length=1, max_length=1024)]
+Flag = Annotated[bool, Field(strict=True)]
+#: Seconds, more than none.
+Duration = Annotated[Seconds, Field(gt=0), BeforeValidator(_number)]
+#: Seconds, or none.
+Grace = Annotated[Seconds, BeforeValidator(_number)]
+Size = Annotated[int, Field(gt=0), BeforeValidator(_size)]
+Count = Annotated[int, Field(gt=0), BeforeValidator(_whole)]

@@ -1,0 +1,1 @@
+"""What runs in the process of a session, where outlast itself does not."""

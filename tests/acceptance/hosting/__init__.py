@@ -1,0 +1,1 @@
+"""A session host as a process, with real clients and real guests."""

@@ -1,0 +1,1 @@
+"""Processes of sessions: real ones, started, stopped and killed."""

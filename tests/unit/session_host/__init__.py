@@ -1,0 +1,1 @@
+"""The session host, part by part."""
