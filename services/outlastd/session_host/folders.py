@@ -12,7 +12,7 @@ from pathlib import Path
 
 from outlast.core.errors import StartRefused
 from outlast.core.session import SessionKey
-from outlastd.session_host.processes.lock import try_lock, unlock
+from outlastd.file_lock import try_lock, unlock
 from outlastd.session_host.socket_root import PASS_THROUGH, check_own, make_socket_root, socket_root
 from outlastd.session_host.wiping import wipe
 

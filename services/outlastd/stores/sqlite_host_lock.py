@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-from contextlib import suppress
 from pathlib import Path
 
 from outlast.core.errors import StartRefused
+from outlastd.file_lock import try_lock, unlock
 from outlastd.stores import host_name
 
 
@@ -29,35 +27,17 @@ class HostLock:
             StartRefused: another has the lock, or the file cannot be made.
         """
         try:
-            while self._descriptor is None:
-                descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-                try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    if self._is_file_of(descriptor):  # else its holder has just removed it: make another
-                        self._descriptor = descriptor
-                finally:
-                    if self._descriptor is None:
-                        os.close(descriptor)
-        except BlockingIOError:
-            raise host_name.taken(self._host, f"the store {self._store}") from None
+            self._descriptor = try_lock(self._path)
         except OSError as error:
             raise StartRefused(
                 f"the lock {self._path} cannot be had: {error.strerror}: "
                 "make the store's folder writable, or choose another file for the store"
             ) from error
+        if self._descriptor is None:
+            raise host_name.taken(self._host, f"the store {self._store}")
 
     def release(self) -> None:
         """Remove the file and let the lock go; nothing where it is not held."""
         descriptor, self._descriptor = self._descriptor, None
-        if descriptor is None:
-            return
-        try:
-            if self._is_file_of(descriptor):
-                self._path.unlink(missing_ok=True)
-        finally:
-            os.close(descriptor)
-
-    def _is_file_of(self, descriptor: int) -> bool:
-        with suppress(FileNotFoundError):
-            return os.path.samestat(self._path.stat(), os.fstat(descriptor))
-        return False
+        if descriptor is not None:
+            unlock(self._path, descriptor)

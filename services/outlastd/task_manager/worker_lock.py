@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import os
-from contextlib import suppress
 from pathlib import Path
 
 from outlast.core.worker import Worker
+from outlastd.file_lock import is_file_at, lock, unlock
 
 
 class WorkerLock:
@@ -21,22 +21,13 @@ class WorkerLock:
     @classmethod
     def acquire(cls, path: Path) -> WorkerLock:
         """Make the file and lock it. Blocks, though not for long; raises OSError when the file cannot be made."""
-        while True:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
-                if _is_file_at(path, descriptor):
-                    return cls(path, descriptor)
-            except BaseException:
-                os.close(descriptor)
-                raise
-            os.close(descriptor)  # somebody took it for a dead worker's and removed it: make another
+        return cls(path, lock(path))
 
     def release(self) -> None:
         """Remove the file and let the lock go; a second time does nothing."""
         if self in _held:
-            self.path.unlink(missing_ok=True)
-            self._close()
+            _held.discard(self)
+            unlock(self.path, self._descriptor)
 
     def _close(self) -> None:
         _held.discard(self)
@@ -51,7 +42,7 @@ def is_held(path: Path) -> bool:
         return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if _is_file_at(path, descriptor):
+        if is_file_at(path, descriptor):
             path.unlink()
         return False
     except BlockingIOError:
@@ -65,19 +56,13 @@ def is_alive(worker: Worker) -> bool:
     return not worker.lock_path or is_held(Path(worker.lock_path))
 
 
-def _is_file_at(path: Path, descriptor: int) -> bool:
-    with suppress(FileNotFoundError):
-        return os.path.samestat(path.stat(), os.fstat(descriptor))
-    return False
-
-
 #: The locks of this process. A child of a fork would keep them held after its parent's death.
 _held: set[WorkerLock] = set()
 
 
 def _close_in_child() -> None:
-    for lock in list(_held):
-        lock._close()
+    for held in list(_held):
+        held._close()
 
 
 os.register_at_fork(after_in_child=_close_in_child)

@@ -20,13 +20,13 @@ from aiohttp import ClientError
 from outlast.core.errors import StartRefused
 from outlast.core.session import SessionKey
 from outlast.limits import MAX_SOCKET_PATH
+from outlastd.file_lock import try_lock, unlock
 from outlastd.session_host.config import AgentConfig, HostConfig
 from outlastd.session_host.guest_client import Endpoint, GuestClient, PingFailed
 from outlastd.session_host.plan import Plan
 from outlastd.session_host.planner import Planner
 from outlastd.session_host.ports import GuestProcess, LaunchFailed
 from outlastd.session_host.processes.launcher import ForkingLauncher
-from outlastd.session_host.processes.lock import try_lock, unlock
 
 PATIENCE = 60.0
 PLAIN = Path(__file__).parents[2] / "acceptance" / "hosting" / "guests" / "plain.py"

@@ -22,9 +22,13 @@ def test_it_loads_little() -> None:
 
     assert spawner.__name__ in loaded
     assert loaded & _HEAVY == set()
-    assert {name for name in loaded if name.startswith("outlastd.session_host.")} == {
-        f"outlastd.session_host.processes{name}"
-        for name in ("", ".descendants", ".lock", ".message", ".program", ".spawner", ".warden")
+    assert {name for name in loaded if name.startswith("outlastd.")} == {
+        "outlastd.file_lock",
+        "outlastd.session_host",
+        *(
+            f"outlastd.session_host.processes{name}"
+            for name in ("", ".descendants", ".message", ".program", ".spawner", ".warden")
+        ),
     }
 
 

@@ -15,8 +15,8 @@ import time
 from collections.abc import Callable
 from typing import NoReturn
 
+from outlastd.file_lock import try_lock, unlock
 from outlastd.session_host.processes import descendants
-from outlastd.session_host.processes.lock import try_lock, unlock
 from outlastd.session_host.processes.message import CHUNK, MAX_DESCRIPTORS, Message, Messages, encode
 from outlastd.session_host.processes.program import NotStarted, start
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 import uvloop
 
+from outlastd.file_lock import try_lock, unlock
 from outlastd.session_host.ports import Exit, LaunchFailed, ProcessLimits
-from outlastd.session_host.processes.lock import try_lock, unlock
 
 from ....acceptance.hosting.processes import below
 from .stage import PATIENCE, Stage, is_alive, running_stage, until
