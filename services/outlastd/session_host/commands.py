@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from codecs import getincrementaldecoder
 from collections.abc import AsyncGenerator
 from typing import Any, Self
@@ -12,6 +11,7 @@ from outlastd.front_door.response import Response
 from outlastd.front_door.sse import KEEPALIVE_SECONDS
 from outlastd.session_host.api_error import agent_failed, invalid
 from outlastd.session_host.aws_event_stream import CONTENT_TYPE, event, exception
+from outlastd.session_host.json_body import read_object
 from outlastd.session_host.ports import Execution, Exit, LaunchFailed
 from outlastd.session_host.use import Use
 
@@ -55,12 +55,7 @@ def _read(body: bytes) -> tuple[str, int]:
     """Return the command of a request and its seconds. Raises ApiError."""
     if len(body) > MAX_BODY:
         raise invalid(f"The body has {len(body):,} bytes, over the limit of {MAX_BODY:,}")
-    try:
-        given = json.loads(body)
-    except (ValueError, RecursionError):
-        raise invalid("The body is not JSON") from None
-    if not isinstance(given, dict):
-        raise invalid("The body is not a JSON object")
+    given = read_object(body)
     return _command(given.get("command")), _timeout(given.get("timeout"))
 
 

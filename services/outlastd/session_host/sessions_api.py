@@ -19,6 +19,7 @@ from outlastd.session_host.api_error import invalid
 from outlastd.session_host.arn import agent_of, agent_or_former, decoded
 from outlastd.session_host.call import check_query, checked_session_id, named_session
 from outlastd.session_host.config import HostConfig
+from outlastd.session_host.json_body import read_object
 from outlastd.session_host.repeat_key import RepeatKey
 from outlastd.session_host.repeats import Repeats
 from outlastd.session_host.routing import Routes
@@ -126,13 +127,7 @@ def _client_token(body: bytes) -> str:
     """Return what makes a repeat of a stop one; empty for nothing. Raises ApiError 400."""
     if not body.strip():
         return ""
-    try:
-        given = json.loads(body)
-    except (ValueError, RecursionError):
-        raise invalid("The body is no JSON") from None
-    if not isinstance(given, dict):
-        raise invalid("The body is no JSON object")
-    token = given.get("clientToken")
+    token = read_object(body).get("clientToken")
     if token is None:
         return ""
     if not (isinstance(token, str) and 33 <= len(token) <= 256 and _CLIENT_TOKEN.fullmatch(token)):
