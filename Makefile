@@ -15,7 +15,7 @@ GEN_PROTOS := $(PROTO_VENV)/bin/python scripts/gen_protos.py
 
 .PHONY: help
 help: ## Print this help
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' Makefile
 
 .PHONY: run
 run: .venv/.run ## Start an example agent on http://127.0.0.1:8080
@@ -23,19 +23,24 @@ run: .venv/.run ## Start an example agent on http://127.0.0.1:8080
 
 .PHONY: test
 test: .venv/.dev ## Run the tests (under 10 minutes)
-	@$(BIN)/pytest -q --hypothesis-seed=0 --numprocesses=2 --dist=loadfile --no-loadscope-reorder
+	@$(BIN)/pytest -q --hypothesis-seed=0 --numprocesses=3 --dist=loadfile --no-loadscope-reorder
 
 .PHONY: soak
 soak: .venv/.dev ## Run the long counts that `make test` leaves out
 	@$(BIN)/pytest -q -m soak --timeout=3600
 
+.PHONY: image-test
+image-test: .venv/.dev ## Build the container image and run it with a Docker Engine
+	@$(BIN)/pytest -q -m image --timeout=1200
+
 .PHONY: check
-check: lint types imports proto-check ## Run every static check
+check: lint types imports settings-check proto-check ## Run every static check
 
 .PHONY: lint
 lint: .venv/.dev ## Check format and style
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
+	@$(BIN)/hadolint Dockerfile
 
 .PHONY: types
 types: .venv/.dev ## Check types
@@ -58,6 +63,14 @@ proto: $(PROTO_VENV)/.done ## Generate runtime/outlast/v1 from proto/
 proto-check: .venv/.dev $(PROTO_VENV)/.done ## Check the protos' style, and that the generated code is theirs
 	@$(BIN)/buf lint
 	@$(GEN_PROTOS) --check
+
+.PHONY: settings
+settings: .venv/.dev ## Write the tables of docs/settings.md
+	@$(BIN)/python scripts/settings_docs.py
+
+.PHONY: settings-check
+settings-check: .venv/.dev ## Check that docs/settings.md is what the settings say
+	@$(BIN)/python scripts/settings_docs.py --check
 
 .PHONY: lock
 lock: $(LOCK_VENV)/.done ## Pin the newest versions of all dependencies

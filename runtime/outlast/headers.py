@@ -19,6 +19,8 @@ SECRET = "X-Outlast-Secret"
 TASK_IDS = "X-Outlast-Task-Ids"
 #: How many there are, where the header would be too long with all of them.
 TASK_COUNT = "X-Outlast-Task-Count"
+#: In an answer: where its trace is looked at.
+TRACE_URL = "X-Outlast-Trace-Url"
 
 #: Headers that start so, in any case, are the caller's own and reach agent code, though ``x-amzn-`` ones do not.
 CUSTOM_PREFIX = "X-Amzn-Bedrock-AgentCore-Runtime-Custom-"

@@ -23,6 +23,9 @@ PATIENCE = 30.0
 
 Line = dict[str, Any]
 
+#: Lines of ours about what nobody caught (outlast.telemetry.capture).
+_UNCAUGHT = ("the program has failed", "a thread of the program has failed", "an exception was ignored")
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -106,6 +109,16 @@ class OutlastProcess:
     def ready(self) -> Line:
         """Wait until it says that it is ready; return that line."""
         return self.wait_line(lambda line: str(line.get("message", "")).endswith(" is ready"), "the ready line")
+
+    def blemishes(self) -> list[str]:
+        """Return what no process should write: a traceback, an exception nobody caught, a coroutine nobody awaited."""
+        return [
+            text
+            for text in self.errors
+            if "never awaited" in text
+            or (not text.startswith("{") and "Traceback (most recent call last)" in text)
+            or (text.startswith("{") and json.loads(text).get("message") in _UNCAUGHT)
+        ]
 
     # -- how it ends ---------------------------------------------------------------------------------------------------
 

@@ -26,6 +26,9 @@ class ReceivedSpan:
     kind: int
     status: int
     attributes: dict[str, Any]
+    #: Seconds since 1970, to the millisecond.
+    began: float
+    ended: float
 
 
 class SpanReceiver(trace_service_pb2_grpc.TraceServiceServicer):
@@ -102,4 +105,6 @@ def _received(span: Any) -> ReceivedSpan:
         kind=span.kind,
         status=span.status.code,
         attributes=attributes,
+        began=span.start_time_unix_nano // 1_000_000 / 1_000,
+        ended=span.end_time_unix_nano // 1_000_000 / 1_000,
     )

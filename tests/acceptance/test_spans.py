@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from datetime import datetime
 
 import pytest
 
@@ -20,6 +21,7 @@ HEADERS = {"traceparent": f"00-{TRACE}-{CALLER}-01"}
 #: An outage of the collector begins.
 OUTAGE = "spans cannot be exported; they wait in the outbox"
 SESSION = "a-session-of-at-least-thirty-three-characters"
+SESSION_HEADER = "X-Amzn-Bedrock-AgentCore-Runtime-Session-Id"
 
 
 @pytest.fixture
@@ -35,18 +37,24 @@ def exporting_to(address: str) -> dict[str, str]:
     return {"OTEL_EXPORTER_OTLP_ENDPOINT": address, "OTEL_BSP_SCHEDULE_DELAY": "50"}
 
 
+def milliseconds(text: str) -> float:
+    """Return a time of a record in seconds since 1970, to the millisecond."""
+    return int(datetime.fromisoformat(text).timestamp() * 1_000_000) // 1_000 / 1_000
+
+
 @pytest.mark.parametrize("apart", [False, True], ids=["embedded", "apart"])
 def test_one_trace_for_an_invocation_and_its_tasks(launch: Launcher, receiver: SpanReceiver, apart: bool) -> None:
     """The SERVER span is the caller's child, each task's span is in its trace under the task's id, user spans below."""
     export = exporting_to(receiver.address)
-    environment = dict(export)
+    environment = {**export, "OUTLAST_TRACE_URL": "http://jaeger.example/"}
     if apart:
         environment["OUTLAST_TASK_MANAGER"] = launch.task_manager(**export).ready()["address"]
     agent = launch.ready("spans.py", **environment)
-    headers = {**HEADERS, "X-Amzn-Bedrock-AgentCore-Runtime-Session-Id": SESSION}
+    headers = {**HEADERS, SESSION_HEADER: SESSION}
 
     answer = agent.invoke({}, headers)
 
+    assert answer.headers["x-outlast-trace-url"] == f"http://jaeger.example/trace/{TRACE}"
     tasks = {}
     for task_id in answer.task_ids:
         record = agent.request("GET", f"/tasks/{task_id}/wait", headers=headers).json
@@ -55,9 +63,10 @@ def test_one_trace_for_an_invocation_and_its_tasks(launch: Launcher, receiver: S
     assert (server.kind, server.trace_id, server.parent_id) == (SERVER, TRACE, CALLER)
 
     for name in ("research", "compute", "breaks"):
-        span = receiver.named(f"async_task {name}")
-        assert span.span_id == f"{int(tasks[name]['taskId']):016x}"
+        span, record = receiver.named(f"async_task {name}"), tasks[name]
+        assert span.span_id == f"{int(record['taskId']):016x}"
         assert (span.trace_id, span.parent_id) == (TRACE, server.span_id)
+        assert (span.began, span.ended) == (milliseconds(record["startTime"]), milliseconds(record["endTime"]))
         assert span.attributes["session.id"] == SESSION
         assert [key for key in span.attributes if key.startswith("outlast.task.")]
     broken = receiver.named("async_task breaks")
@@ -66,7 +75,16 @@ def test_one_trace_for_an_invocation_and_its_tasks(launch: Launcher, receiver: S
     for task, name in (("research", "look it up"), ("compute", "compute it")):
         inside = receiver.named(name)
         assert (inside.trace_id, inside.parent_id) == (TRACE, f"{int(tasks[task]['taskId']):016x}")
-    assert receiver.broken_rules(CALLER) == []
+
+    another = "11111111111111111111111111111111"
+    streamed = agent.invoke({"stream": True}, {**HEADERS, "traceparent": f"00-{another}-{CALLER}-01"})
+    assert streamed.body.count(b"data: ") == 2
+    of_stream = receiver.wait(lambda span: (span.trace_id, span.kind) == (another, SERVER), "the stream's span")
+    late = receiver.wait(lambda span: (span.trace_id, span.name) == (another, "async_task research"), "its task's span")
+    assert (late.parent_id, of_stream.parent_id) == (of_stream.span_id, CALLER)
+    assert of_stream.began <= late.began <= of_stream.ended
+    until(lambda: receiver.broken_rules(CALLER) == [], "a whole trace")
+    assert not [span for _, span in receiver.exported if span.name.endswith(" started")], "none of them ran for long"
 
 
 def test_lines_carry_the_trace(launch: Launcher, receiver: SpanReceiver) -> None:
@@ -77,20 +95,29 @@ def test_lines_carry_the_trace(launch: Launcher, receiver: SpanReceiver) -> None
     assert line["traceId"] == TRACE
 
 
-def test_a_killed_agents_task_has_its_span(launch: Launcher, receiver: SpanReceiver) -> None:
-    """SIGKILL while a task runs: whoever finds out that it is lost exports its span, with the error, once."""
-    agent = launch.ready("spans.py", **exporting_to(receiver.address))
-    [task_id] = agent.invoke({"start": "endless"}, HEADERS).task_ids
+def test_a_task_is_found_while_it_runs_and_after_its_process_was_killed(
+    launch: Launcher, receiver: SpanReceiver
+) -> None:
+    """A span says that it runs; after SIGKILL whoever finds it lost exports its own, with the error; each once."""
+    agent = launch.ready("spans.py", OTEL_EXPORTER_OTLP_ENDPOINT=receiver.address)
+    headers = {**HEADERS, SESSION_HEADER: SESSION}
+    [task_id] = agent.invoke({"start": "endless"}, headers).task_ids
     server = receiver.named("POST /invocations")
+    started = receiver.named("async_task endless started")
+    assert receiver.broken_rules(CALLER) == [], "nothing is missing while it runs"
     agent.kill()
 
     agent = launch.ready("spans.py", **exporting_to(receiver.address))
     span = receiver.task(task_id)
+    record = agent.request("GET", f"/tasks/{task_id}", headers=headers).json
     assert agent.stop() == 0
 
+    assert (started.attributes["session.id"], started.attributes["outlast.task.id"]) == (SESSION, task_id)
+    assert (started.trace_id, started.parent_id, started.began) == (TRACE, server.span_id, span.began)
     assert (span.name, span.status, span.parent_id) == ("async_task endless", ERROR, server.span_id)
+    assert (span.began, span.ended) == (milliseconds(record["startTime"]), milliseconds(record["endTime"]))
     assert span.attributes["error.type"] == "WORKER_LOST"
-    assert receiver.times(span) == 1
+    assert [receiver.times(found) for found in (server, started, span)] == [1, 1, 1]
     assert receiver.broken_rules(CALLER) == []
 
 
@@ -154,5 +181,7 @@ def test_each_attempt_has_a_span(launch: Launcher, receiver: SpanReceiver, apart
     until(lambda: receiver.broken_rules(CALLER) == [], "a whole trace")  # the invocation's span comes last
     assert [span.parent_id for span in attempts] == [task.span_id] * 3
     assert [span.parent_id for span in tries] == [span.span_id for span in attempts]
+    for inside, around in zip(tries, attempts, strict=True):
+        assert around.began <= inside.began <= inside.ended <= around.ended
     assert [span.status for span in (task, *attempts)] == [OK, ERROR, ERROR, OK]
     assert [span.attributes.get("error.type") for span in attempts] == ["OSError", "OSError", None]

@@ -32,6 +32,7 @@ INDEXES: Mapping[str, Sequence[str]] = {
     statements.LOCK_CLAIMABLE: ["tasks_claimable"],
     statements.LOCK_OVERDUE: ["tasks_by_queue_until", "tasks_by_cancel_until", "tasks_pkey"],
     statements.GET_CANCEL_REQUESTS: ["tasks_cancel_requested"],
+    statements.GET_CENSUS: ["tasks_by_state"],
     statements.GET_ROOM: ["tasks_pkey", "tasks_claimable"],
     statements.GET_BY_KEY: ["tasks_pkey", "idempotency_keys_pkey"],
     statements.DELETE_TASK: ["tasks_pkey"],

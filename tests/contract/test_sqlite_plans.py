@@ -57,6 +57,7 @@ def test_page(
         (statements.GET_OVERDUE, "tasks_by_queue_until"),
         (statements.GET_OVERDUE, "tasks_by_cancel_until"),
         (statements.GET_CANCEL_REQUESTS, "tasks_cancel_requested"),
+        (statements.GET_CENSUS, "INDEX tasks_by_state (state=?)"),
         (statements.GET_BY_KEY, "sqlite_autoindex_idempotency_keys"),
         (statements.DELETE_EXPIRED_TASKS, "tasks_by_expiry"),
         (statements.DELETE_EXPIRED_KEYS, "idempotency_keys_by_expiry"),

@@ -14,8 +14,9 @@ from .exchange import Answer
 
 #: Said by the server and not by the agent: how the message is framed, and by whom.
 _SERVERS_OWN = frozenset({"connection", "content-length", "date", "keep-alive", "server", "transfer-encoding"})
-#: Additions of ours that a program for the original neither sets nor reads: the ids of the tasks that were started.
-_ADDED = frozenset({"x-outlast-task-count", "x-outlast-task-ids"})
+#: Additions of ours that a program for the original neither sets nor reads: the ids of the tasks that were started, and
+#: the word to proxies that a stream is not to be gathered.
+_ADDED = frozenset({"x-accel-buffering", "x-outlast-task-count", "x-outlast-task-ids"})
 #: What is compared of a log line; keys beyond the documents' may follow (design: section 5), and a stack trace names
 #: the files of whoever writes it.
 _COMPARED = ("level", "message", "logger", "requestId", "sessionId", "errorType", "errorMessage")

@@ -10,9 +10,11 @@ from types import ModuleType
 
 import pytest
 
+from outlast.cli.options import set_variables
 from outlast.core.errors import StartRefused
-from outlast.setting_values import Address, parse_address
-from outlast.settings import default_agent, default_host, load_settings
+from outlast.settings.defaults import default_agent, default_host
+from outlast.settings.model import load_settings
+from outlast.settings.values import Address, parse_address, without_password
 
 
 @pytest.fixture(autouse=True)
@@ -89,9 +91,10 @@ def test_a_store_is_a_file(monkeypatch: pytest.MonkeyPatch, url: str, path: Path
 @pytest.mark.parametrize(
     ("variable", "value", "message"),
     [
-        ("OUTLAST_PORT", "abc", "OUTLAST_PORT: it should be a valid integer.*, not 'abc'"),
+        ("OUTLAST_PORT", "abc", "OUTLAST_PORT: write a whole number, not 'abc'"),
         ("PORT", "99999", "PORT: it should be less than 65536, not '99999'"),
         ("OUTLAST_STORE", "postgresql://db", "OUTLAST_STORE: it names no database; write postgresql://.*"),
+        ("OUTLAST_STORE", "postgresql://me:a/b@db/x", "OUTLAST_STORE: what follows the host is no port; .* %2F"),
         ("OUTLAST_STORE", "tasks.db", "OUTLAST_STORE: 'tasks.db' is no store; write sqlite:///PATH.*"),
         ("OUTLAST_STORE", "sqlite:///", "OUTLAST_STORE: .*is no store.*"),
         ("OUTLAST_STORE", "sqlite:///:memory:", "OUTLAST_STORE: a store in memory would forget.*"),
@@ -105,9 +108,18 @@ def test_a_store_is_a_file(monkeypatch: pytest.MonkeyPatch, url: str, path: Path
         ("OUTLAST_LEASE_TTL", "9000000d", "OUTLAST_LEASE_TTL: it should be less than or equal to 315360000, not .*"),
         ("OUTLAST_RETENTION", "9000000d", "OUTLAST_RETENTION: it should be less than or equal to 315360000, not .*"),
         ("OUTLAST_RETENTION", "1 week", "OUTLAST_RETENTION: '1 week' is no duration; .*"),
-        ("OUTLAST_INSECURE", "maybe", "OUTLAST_INSECURE: .*boolean.*, not 'maybe'"),
+        ("OUTLAST_INSECURE", "maybe", "OUTLAST_INSECURE: write on or off, not 'maybe'"),
+        ("OUTLAST_LOG_KEYS", "level", "OUTLAST_LOG_KEYS: 'level' renames no key; write level=severity.*"),
+        ("OUTLAST_LOG_KEYS", "level=a,level=b", "OUTLAST_LOG_KEYS: 'level' is renamed twice"),
+        ("OUTLAST_LOG_KEYS", "level=a,message=a", "OUTLAST_LOG_KEYS: two keys would have the same name"),
+        ("OUTLAST_TRACE_URL", "jaeger:16686", "OUTLAST_TRACE_URL: 'jaeger:16686' is no URL; write http://.*"),
+        ("OUTLAST_TRACE_URL", "http://j/\n", r"OUTLAST_TRACE_URL: 'http://j/\\n' is no URL; .*"),
+        ("OUTLAST_TRACE_URL", "http://me:pw@j", "OUTLAST_TRACE_URL: every caller is shown it; .*"),
+        ("OUTLAST_TRACE_URL", "http://j/{traceId}", "OUTLAST_TRACE_URL: {traceId} stands for nothing; .*"),
         ("OUTLAST_LOG_LEVEL", "loud", "OUTLAST_LOG_LEVEL: it should be 'DEBUG', .*"),
-        ("OUTLAST_MAX_BODY_BYTES", "0", "OUTLAST_MAX_BODY_BYTES: it should be greater than 0, not '0'"),
+        ("OUTLAST_MAX_RESULT_BYTES", "1 mile", "OUTLAST_MAX_RESULT_BYTES: '1 mile' is no size; write bytes.*"),
+        ("OUTLAST_PORT", "tcp://10.0.0.1:8080", "OUTLAST_PORT: Kubernetes has set it for a Service of that name; .*"),
+        ("OUTLAST_MAX_BODY_BYTES", "0", "OUTLAST_MAX_BODY_BYTES: it should be greater than 0, not 0"),
         ("OUTLAST_ALLOWED_ORIGINS", "https://a, *", "OUTLAST_ALLOWED_ORIGINS: '\\*' is no origin; .*"),
         ("OUTLAST_TLS_CERT", "cert.pem", "OUTLAST_TLS_CERT and OUTLAST_TLS_KEY go together.*"),
         ("OUTLAST_TOKEN", "a b", "OUTLAST_TOKEN: a token is made of printable ASCII characters without spaces"),
@@ -127,7 +139,7 @@ def test_what_cannot_be_taken_is_one_line_that_names_the_variable(
 
 def test_a_bad_argument_in_code_is_named_as_one() -> None:
     """The message does not blame a variable that is not set."""
-    with pytest.raises(StartRefused, match=r"^port: it should be"):
+    with pytest.raises(StartRefused, match=r"^port: write a whole number"):
         load_settings(port="http")
 
 
@@ -146,6 +158,28 @@ def test_a_token_can_be_in_a_file_and_is_never_shown(monkeypatch: pytest.MonkeyP
     assert refusal() == "OUTLAST_TOKEN and OUTLAST_TOKEN_FILE are both set: keep one"
 
 
+def test_a_store_can_be_in_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The file wins over a store that code names; what it holds is told without the value, and both are an error."""
+    file = tmp_path / "store"
+    file.write_text("postgresql://me:s3cret@db/tasks\n")
+    monkeypatch.setenv("OUTLAST_STORE_FILE", str(file))
+
+    assert load_settings(store="sqlite:///tasks.db").store == "postgresql://me:s3cret@db/tasks"
+    file.write_text("postgres:me:s3cret@db/tasks")
+    assert refusal().startswith("OUTLAST_STORE_FILE: it is no store; write sqlite:///PATH")
+    monkeypatch.setenv("outlast_store", "sqlite:///tasks.db")
+    assert refusal() == "OUTLAST_STORE and OUTLAST_STORE_FILE are both set: keep one"
+
+
+def test_an_option_wins_over_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Who names a store on the command line need not know where the deployment has put another one."""
+    monkeypatch.setenv("OUTLAST_STORE_FILE", str(tmp_path / "nowhere"))
+    monkeypatch.setenv("OUTLAST_STORE", "")  # has monkeypatch undo what the option does
+
+    set_variables({"OUTLAST_STORE": "sqlite:////srv/tasks.db", "OUTLAST_PORT": None})
+    assert load_settings().store == "sqlite:////srv/tasks.db"
+
+
 def test_origins_are_a_list(monkeypatch: pytest.MonkeyPatch) -> None:
     """Commas separate them; case and a slash at the end do not matter."""
     monkeypatch.setenv("OUTLAST_ALLOWED_ORIGINS", "https://Example.com/, http://localhost:3000")
@@ -158,6 +192,14 @@ def test_a_container_listens_everywhere(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("DOCKER_CONTAINER", "1")
 
     assert default_host() == load_settings().host == "0.0.0.0"
+
+
+def test_the_image_listens_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OUTLAST_CONTAINER is what the image sets; an address that somebody names is the one."""
+    monkeypatch.setenv("OUTLAST_CONTAINER", "1")
+
+    assert load_settings().host == "0.0.0.0"
+    assert load_settings(host="127.0.0.1").host == "127.0.0.1"
 
 
 @pytest.mark.parametrize(
@@ -188,6 +230,14 @@ def test_durations_may_have_a_unit(monkeypatch: pytest.MonkeyPatch, text: str, s
     assert load_settings().retention == seconds
 
 
+@pytest.mark.parametrize(("text", "size"), [("1000", 1000), ("100MB", 100_000_000), ("1.5 KiB", 1536)])
+def test_sizes_may_have_a_unit(monkeypatch: pytest.MonkeyPatch, text: str, size: int) -> None:
+    """A number alone is bytes."""
+    monkeypatch.setenv("OUTLAST_MAX_RESULT_BYTES", text)
+
+    assert load_settings().max_result_bytes == size
+
+
 def test_a_task_manager_may_have_replicas(monkeypatch: pytest.MonkeyPatch) -> None:
     """Addresses with commas between are kept as such, without spaces and schemes."""
     monkeypatch.setenv("OUTLAST_TASK_MANAGER", "a:1, http://b:2/,unix:/run/x.sock")
@@ -203,4 +253,6 @@ def test_a_store_with_a_password_is_shown_without_it(monkeypatch: pytest.MonkeyP
     assert settings.store == "postgresql://me:secret@db:5432/tasks"
     assert settings.store_path is None
     assert settings.shown_store == "postgresql://me:***@db:5432/tasks"
+    assert without_password("postgresql://db/x?password=secret&user=me") == "postgresql://db/x?password=***&user=me"
+    assert without_password("postgresql://me:sec/ret@db/x") == "postgresql://me:***@db/x"
     assert "secret" not in repr(settings)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from outlast import __version__
-from outlast.cli import host, run, sessions, task_manager, tasks
+from outlast.cli import health, host, run, sessions, settings, task_manager, tasks
 
 commands = typer.Typer(
     name="outlast",
@@ -21,6 +21,8 @@ commands = typer.Typer(
 commands.command("run")(run.run)
 commands.command("host")(host.host)
 commands.command("task-manager")(task_manager.task_manager)
+commands.command("settings")(settings.settings)
+commands.command("health")(health.health)
 commands.command("compat-path")(run.print_compat_path)
 commands.add_typer(tasks.commands, name="tasks")
 commands.add_typer(sessions.commands, name="sessions")

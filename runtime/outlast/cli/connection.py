@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,8 +12,10 @@ from typing import TypeVar
 import grpc
 import grpc.aio
 
+from outlast.cli.options import set_variables
 from outlast.core.errors import OutlastError, TaskManagerUnavailable
-from outlast.settings import DEFAULT_TASK_MANAGER_LISTEN, load_settings
+from outlast.settings.defaults import DEFAULT_TASK_MANAGER_LISTEN
+from outlast.settings.model import load_settings
 from outlast.tasks.channel import Replicas, bearer
 from outlast.v1.task_service_pb2_grpc import TaskServiceStub
 from outlast.wire.errors import from_rpc_error
@@ -38,6 +39,8 @@ class Connection:
     token: str = ""
     #: With a PEM file of authorities the connection is TLS.
     tls_ca: Path | None = None
+    #: Where traces are looked at, with ``{trace_id}`` in it; empty for nowhere.
+    trace_url: str = ""
 
     @property
     def shown(self) -> str:
@@ -51,11 +54,10 @@ def connection(task_manager: str | None, token: str | None) -> Connection:
     Raises:
         StartRefused: an address or a variable of the environment cannot be taken.
     """
-    if task_manager is not None:
-        os.environ["OUTLAST_TASK_MANAGER"] = task_manager
+    set_variables({"OUTLAST_TASK_MANAGER": task_manager, "OUTLAST_TOKEN": token})
     settings = load_settings()
     addresses = settings.task_manager or settings.task_manager_listen or DEFAULT_TASK_MANAGER_LISTEN
-    return Connection(addresses.split(","), token or settings.token or "", settings.tls_ca)
+    return Connection(addresses.split(","), settings.token or "", settings.tls_ca, settings.trace_url or "")
 
 
 class Peer:

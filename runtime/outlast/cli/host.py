@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from outlast.cli.options import set_variables
 
 #: What is read where no file is named.
 DEFAULT_FILE = Path("outlast.toml")
@@ -74,15 +75,17 @@ def host(
             raise typer.BadParameter(f"a configuration says for each agent what its {key} is", param_hint=option)
     if file is None and not DEFAULT_FILE.exists():
         raise typer.BadParameter(f"name one, as there is no {DEFAULT_FILE} in this folder", param_hint="FILE")
-    options = {"OUTLAST_PORT": port, "OUTLAST_HOST": address, "OUTLAST_STORE": store}
-    os.environ.update({variable: str(value) for variable, value in options.items() if value is not None})
+    set_variables({"OUTLAST_PORT": port, "OUTLAST_HOST": address, "OUTLAST_STORE": store})
 
-    from outlast.settings import load_settings
+    from outlast.settings.model import load_settings
+    from outlast.telemetry.capture import set_up_logs
     from outlastd.session_host.config_file import config_for, load_config
 
     settings = load_settings(agent="host")
+    set_up_logs(settings, capture=True)
     wanted = {"host", "port", "store", "task_manager_listen"} & settings.model_fields_set
     given = {name: getattr(settings, name) for name in wanted} | {"strict": strict or None}
+    given["container"] = settings.container
     token = settings.token is not None
     if file is not None and program:
         config = config_for(file, token=token, idle_timeout=idle_timeout, max_lifetime=max_lifetime, **given)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from typing import Annotated
 
 import typer
@@ -21,13 +23,21 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text
 TaskId = Annotated[str, typer.Argument(metavar="ID", help="The task's id, or its name tasks/ID.")]
 
 
+def set_variables(options: Mapping[str, object]) -> None:
+    """Let the options that are given win over their variables, and over the files that stand for those."""
+    for variable, value in options.items():
+        if value is not None:
+            os.environ[variable] = str(value)
+            os.environ.pop(f"{variable}_FILE", None)
+
+
 def seconds(text: str | None) -> float | None:
     """Return a duration of the command line, ``90``, ``90s`` or ``1.5h``, in seconds; None for none."""
     if text is None:
         return None
     from pydantic import TypeAdapter, ValidationError
 
-    from outlast.setting_values import Seconds
+    from outlast.settings.values import Seconds
 
     try:
         return TypeAdapter[float](Seconds).validate_python(text)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+from contextlib import suppress
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import CodeType, ModuleType, TracebackType
@@ -33,6 +34,7 @@ def run_program(file: Path, arguments: list[str]) -> None:
     main.__file__ = str(file.absolute())
     main.__loader__ = SourceFileLoader("__main__", main.__file__)
     sys.modules["__main__"] = main
+    _set_up_logs()
     try:
         _execute(compile(source, main.__file__, "exec", dont_inherit=True), main)
         if app := _app_to_run(main, file):
@@ -60,6 +62,15 @@ def _prepare_path(file: Path) -> None:
     sys.path[:0] = [standin, str(file.resolve().parent)]
     inherited = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [standin, inherited]))
+
+
+def _set_up_logs() -> None:
+    """Have what the program logs written as our lines, from its first one on."""
+    from outlast.settings.model import load_settings
+    from outlast.telemetry.capture import set_up_logs
+
+    with suppress(StartRefused):  # told to whoever runs an app, which this program may never do
+        set_up_logs(load_settings(), capture=True)
 
 
 def _execute(code: CodeType, main: ModuleType) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from outlast.cli.options import set_variables
 from outlast.compat import compat_path
 
 
@@ -71,15 +71,16 @@ def run(
     """
     from outlast.cli.program import run_program
 
-    options = {
-        "OUTLAST_PORT": port,
-        "OUTLAST_HOST": host,
-        "OUTLAST_TASK_MANAGER": task_manager,
-        "OUTLAST_TASK_MANAGER_LISTEN": task_manager_listen,
-        "OUTLAST_STORE": store,
-        "OUTLAST_AGENT": agent,
-    }
-    os.environ.update({variable: str(value) for variable, value in options.items() if value is not None})
+    set_variables(
+        {
+            "OUTLAST_PORT": port,
+            "OUTLAST_HOST": host,
+            "OUTLAST_TASK_MANAGER": task_manager,
+            "OUTLAST_TASK_MANAGER_LISTEN": task_manager_listen,
+            "OUTLAST_STORE": store,
+            "OUTLAST_AGENT": agent,
+        }
+    )
     run_program(file, arguments or [])
 
 

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
+from outlast.cli.options import set_variables
 from outlast.core.errors import InvalidField, OutlastError, SessionNotFound, StartRefused
 from outlast.core.session import SessionKey
-from outlast.setting_values import without_password
-from outlast.settings import load_settings
+from outlast.settings.model import load_settings
+from outlast.settings.values import without_password
 
 DEFAULT_HOST = "http://127.0.0.1:8080"
 #: Seconds that one question may take, and the end of a session, whose process has a grace.
@@ -62,9 +63,7 @@ def session_host(url: str | None, token: str | None) -> SessionHost:
     Raises:
         StartRefused: the URL or a variable of the environment cannot be taken.
     """
-    if token is not None:
-        os.environ.pop("OUTLAST_TOKEN_FILE", None)
-        os.environ["OUTLAST_TOKEN"] = token
+    set_variables({"OUTLAST_TOKEN": token})
     settings = load_settings()
     shown = url or os.environ.get("OUTLAST_SESSION_HOST") or DEFAULT_HOST
     try:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from typing import Annotated
 
 import typer
+
+from outlast.cli.options import set_variables
 
 #: Where a task manager of its own keeps its tasks, below the folder that it is started in.
 DEFAULT_STORE = "sqlite:///.outlast/task-manager.db"
@@ -40,9 +41,11 @@ def task_manager(
       outlast task-manager --store postgresql://outlast@db.example.com:5432/outlast
       outlast run agent.py --task-manager 127.0.0.1:50051
     """
-    options = {"OUTLAST_TASK_MANAGER_LISTEN": listen, "OUTLAST_STORE": store}
-    os.environ.update({variable: value for variable, value in options.items() if value is not None})
-    from outlast.settings import load_settings
+    set_variables({"OUTLAST_TASK_MANAGER_LISTEN": listen, "OUTLAST_STORE": store})
+    from outlast.settings.model import load_settings
+    from outlast.telemetry.capture import set_up_logs
     from outlastd.launch import run_task_manager
 
-    run_task_manager(load_settings(store=DEFAULT_STORE, agent="task-manager"))
+    settings = load_settings(store=DEFAULT_STORE, agent="task-manager")
+    set_up_logs(settings, capture=True)
+    run_task_manager(settings)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from rich.box import SIMPLE_HEAD
@@ -13,6 +14,7 @@ from rich.text import Text
 
 from outlast.cli.printing import console, duration, one_line, plain, print_json
 from outlast.core.state import TaskState
+from outlast.telemetry.trace_link import trace_link
 from outlast.v1 import task_pb2
 from outlast.wire.errors import task_error_from_status
 from outlast.wire.json_text import task_text
@@ -47,10 +49,10 @@ def print_tasks(tasks: Sequence[task_pb2.Task]) -> None:
     console().print(table)
 
 
-def print_task(task: task_pb2.Task, *, as_json: bool = False) -> None:
-    """Print one task: a line a field, or as JSON."""
+def print_task(task: task_pb2.Task, trace_url: str, *, as_json: bool = False) -> None:
+    """Print one task: a line a field, or as JSON; with a link to its trace where ``trace_url`` says where that is."""
     if as_json:
-        print_json(json.loads(task_text(task)))
+        print_json(_json(task, trace_url))
         return
     rows: list[tuple[str, str | Text]] = [
         ("ID", str(task.task_id)),
@@ -67,7 +69,7 @@ def print_task(task: task_pb2.Task, *, as_json: bool = False) -> None:
         ("cancel asked", _time(task.cancel_request_time)),
         ("duration", _duration(task)),
         ("progress", _progress(task)),
-        ("trace", task.trace_context.traceparent),
+        ("trace", _link(task, trace_url) or task.trace_context.traceparent),
         *((name, _pretty(getattr(task, name))) for name in ("metadata", "input")),
         ("error", _error(task)),
         ("result", _pretty(task.result)),
@@ -79,9 +81,20 @@ def print_task(task: task_pb2.Task, *, as_json: bool = False) -> None:
     console().print(grid)
 
 
-def print_tasks_as_json(tasks: Sequence[task_pb2.Task]) -> None:
+def print_tasks_as_json(tasks: Sequence[task_pb2.Task], trace_url: str) -> None:
     """Print ``{"tasks": [...]}``."""
-    print_json({"tasks": [json.loads(task_text(task)) for task in tasks]})
+    print_json({"tasks": [_json(task, trace_url) for task in tasks]})
+
+
+def _json(task: task_pb2.Task, trace_url: str) -> dict[str, Any]:
+    """Return the proto's JSON mapping, and behind it what this machine knows: where the trace is looked at."""
+    found: dict[str, Any] = json.loads(task_text(task))
+    link = _link(task, trace_url)
+    return found | {"traceUrl": link} if link else found
+
+
+def _link(task: task_pb2.Task, trace_url: str) -> str:
+    return trace_link(trace_url, task.trace_context.traceparent)
 
 
 def _state(task: task_pb2.Task) -> Text:

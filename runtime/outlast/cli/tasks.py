@@ -68,11 +68,10 @@ def list_tasks(
     from outlast.cli import connection, task_client, task_views
 
     states = [TaskState[name] for name in state or []]
-    tasks = task_client.list_tasks(
-        connection.connection(task_manager, token), states=states, session_id=session, agent=agent, limit=limit
-    )
+    where = connection.connection(task_manager, token)
+    tasks = task_client.list_tasks(where, states=states, session_id=session, agent=agent, limit=limit)
     if as_json:
-        task_views.print_tasks_as_json(tasks)
+        task_views.print_tasks_as_json(tasks, where.trace_url)
     else:
         task_views.print_tasks(tasks)
 
@@ -84,7 +83,7 @@ def get_task(
     task_manager: TaskManager = None,
     token: Token = None,
 ) -> None:
-    """Show one task with its result.
+    """Show one task with its result, and a link to its trace where OUTLAST_TRACE_URL is set.
 
     Examples:
 
@@ -94,7 +93,8 @@ def get_task(
     """
     from outlast.cli import connection, task_client, task_views
 
-    task_views.print_task(task_client.get_task(connection.connection(task_manager, token), task), as_json=as_json)
+    where = connection.connection(task_manager, token)
+    task_views.print_task(task_client.get_task(where, task), where.trace_url, as_json=as_json)
 
 
 @commands.command("wait")
@@ -132,12 +132,13 @@ def wait(
 
     def waiting() -> int:
         name = task_client.task_name(task)
-        found = following.wait(connection.connection(task_manager, token), name, seconds, note)
+        where = connection.connection(task_manager, token)
+        found = following.wait(where, name, seconds, note)
         state = TaskState(found.state)
         if not state.terminal:
             note(f"{name} is still {state.name} after {timeout}")
             return TIMED_OUT
-        task_views.print_task(found, as_json=as_json)
+        task_views.print_task(found, where.trace_url, as_json=as_json)
         return _exit_code(state)
 
     raise typer.Exit(_followed(waiting, "the task goes on"))
@@ -207,11 +208,10 @@ def cancel(
     """
     from outlast.cli import connection, task_client, task_views
 
-    found = task_client.cancel_task(
-        connection.connection(task_manager, token), task, force=force, grace=options.seconds(grace)
-    )
+    where = connection.connection(task_manager, token)
+    found = task_client.cancel_task(where, task, force=force, grace=options.seconds(grace))
     if as_json:
-        task_views.print_task(found, as_json=True)
+        task_views.print_task(found, where.trace_url, as_json=True)
     elif TaskState(found.state).terminal:
         typer.echo(f"{found.name} is {TaskState(found.state).name}")
     else:
@@ -241,11 +241,12 @@ def retry(
     """
     from outlast.cli import connection, task_client, task_views
 
-    new = task_client.retry_task(connection.connection(task_manager, token), task)
+    where = connection.connection(task_manager, token)
+    new = task_client.retry_task(where, task)
     if watch:
         raise typer.Exit(_watch(new.name, "", "", as_json, task_manager, token))
     if as_json:
-        task_views.print_task(new, as_json=True)
+        task_views.print_task(new, where.trace_url, as_json=True)
     else:
         typer.echo(new.task_id)
 

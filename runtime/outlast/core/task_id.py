@@ -6,6 +6,8 @@ is also the id of the task's span: sixteen hex digits of it.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from outlast.core.worker import WORKER_NUMBERS
 
 #: 2025-01-01T00:00:00Z in Unix milliseconds.
@@ -44,6 +46,12 @@ class TaskIdSequence:
             self._counter = 0
         self._last_ms = ms
         return (ms << (WORKER_BITS + COUNTER_BITS)) | (self._worker_number << COUNTER_BITS) | self._counter
+
+
+def made_at(task_id: int) -> datetime:
+    """Return when an id was made, by the clock of who made it, to the millisecond."""
+    milliseconds = EPOCH_MS + (task_id >> (WORKER_BITS + COUNTER_BITS))
+    return datetime.fromtimestamp(milliseconds / 1_000, UTC)
 
 
 def parse_task_name(name: str) -> int | None:

@@ -30,7 +30,8 @@ class CallPool:
     def __init__(
         self, *, threads: int = MAX_CALL_THREADS, waiting: int = MAX_WAITING, name: str = "outlast-call"
     ) -> None:
-        self._max_threads = threads
+        #: How many threads there may be.
+        self.limit = threads
         self._max_calls = threads + waiting
         self._name = name
         self._calls: deque[Callable[[], object]] = deque()
@@ -43,6 +44,16 @@ class CallPool:
         #: Calls that run or wait.
         self._admitted = 0
         self._closed = False
+
+    @property
+    def running(self) -> int:
+        """How many threads are at a call."""
+        return self._threads - self._idle
+
+    @property
+    def waiting(self) -> int:
+        """How many calls wait for a thread."""
+        return len(self._calls)
 
     def post(self, call: Callable[[], object], *, admitted: bool = False) -> None:
         """Have ``call`` called on a thread soon. It must not raise.
@@ -108,7 +119,7 @@ class CallPool:
                 woken.wait()
             call = self._calls.popleft()
             self._idle -= 1
-            if self._idle or self._closed or self._threads == self._max_threads:
+            if self._idle or self._closed or self._threads == self.limit:
                 return call
             number = self._reserve()
         with contextlib.suppress(RuntimeError):  # the system gives no more threads: those that are there go on

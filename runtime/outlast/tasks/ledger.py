@@ -11,7 +11,7 @@ import time
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from outlast.context import current_invocation
 from outlast.core.errors import TaskManagerUnavailable
@@ -24,6 +24,8 @@ from outlast.tasks.tracked import TrackedTask, start_of
 
 #: Of how many of the attempts that the task manager gave to this worker it is remembered that they were begun.
 MAX_REMEMBERED = 10_000
+#: How long an attempt may be on its way from the record to its worker.
+WAY_HERE = timedelta(seconds=1)
 
 
 class Ledger(Outgoing):
@@ -79,8 +81,7 @@ class Ledger(Outgoing):
         tracked = TrackedTask(
             task.task_id,
             start_of(task),
-            # Counted from the start on record, the end is right even where the two clocks differ.
-            task.started_at or datetime.now(UTC),
+            _begun_here(task.started_at),
             self._monotonic(),
             current_invocation.get(),
             on_cancel,
@@ -160,6 +161,11 @@ class Ledger(Outgoing):
             tracked = self._live.get(task_id)
             newest = max(self._given.get(task_id, 0), tracked.attempt if tracked is not None else 0)
             return attempt <= newest or (attempt <= 1 and self._is_unanswered(task_id))
+
+    @property
+    def size(self) -> int:
+        """How many tasks live in this process."""
+        return len(self._live)
 
     @property
     def busy(self) -> bool:
@@ -283,3 +289,13 @@ class Ledger(Outgoing):
 def _any_number() -> int:
     """Return a worker number to use until the task manager gives one."""
     return int.from_bytes(os.urandom(2)) % WORKER_NUMBERS
+
+
+def _begun_here(recorded: datetime | None) -> datetime:
+    """Return when an attempt that was given to this worker began, for the time of its end to be counted from.
+
+    The way here takes a moment, which belongs to it: what the program's spans say is by the clock of this machine. More
+    than a moment is the difference of two clocks: counted from the start on record, the end is right all the same.
+    """
+    now = datetime.now(UTC)
+    return now if recorded is None or timedelta() <= now - recorded < WAY_HERE else recorded

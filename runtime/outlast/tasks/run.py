@@ -19,6 +19,7 @@ from outlast.tasks.outcome import raised, returned
 from outlast.tasks.runtime import FunctionEnd, TaskRuntime
 from outlast.tasks.tracked import TrackedTask
 from outlast.telemetry import lines
+from outlast.telemetry.tracked import current_tracked
 
 R = TypeVar("R")
 T = TypeVar("T")
@@ -73,6 +74,7 @@ class TaskRun(Generic[R]):
     def __enter__(self) -> TaskRun[R]:
         current = CurrentTask(self.tracked, self.runtime.ledger, self.runtime.max_result_bytes)
         self._scope.enter_context(_bound(bound_task, current))
+        self._scope.enter_context(_bound(current_tracked, self.tracked))
         if self.tracked.invocation is not current_invocation.get():
             self._scope.enter_context(_bound(current_invocation, self.tracked.invocation))
         self._scope.enter_context(self.runtime.trace.task_scope(self.tracked))

@@ -15,6 +15,7 @@ from outlast.context import Invocation, current_invocation
 from outlast.tasks.call_pool import CallPool
 from outlast.tasks.loops import LoopThread
 from outlast.tasks.stack import Stack, stack_of
+from outlast.tasks.worker_metrics import PROCESS, stall_recorder
 from outlast.telemetry.log import get_logger
 
 #: Seconds at the most between two looks.
@@ -46,7 +47,8 @@ class Watchdog:
         self._clock = clock
         # Lines are written on a thread: to show one of source reads its file. One thread keeps them in order.
         self._writer = CallPool(threads=1, name="outlast-watchdog")
-        self._watches = [_Watch(loop, blocked_after, clock, look_at, self._write) for loop in loops]
+        self._record = stall_recorder()
+        self._watches = [_Watch(loop, blocked_after, clock, look_at, self._write, self._record) for loop in loops]
         self._timer: asyncio.TimerHandle | None = None
         #: When the next look is due, and how much the process had computed at the last, seconds.
         self._due = math.inf
@@ -71,6 +73,7 @@ class Watchdog:
         if late > self._blocked_after:
             # As much as the time: something computed, and held the lock. Next to nothing: it waited, or all slept.
             computed = time.process_time() - self._computed
+            self._record(PROCESS, late)
             self._write(partial(_tell_standstill, late, computed))
         for watch in self._watches:
             watch.look(now, late)
@@ -110,8 +113,10 @@ class _Watch:
         clock: Callable[[], float],
         look_at: Callable[[int], Stack | None],
         write: Callable[[Callable[[], None]], None],
+        record: Callable[[str, float], None],
     ) -> None:
         self._loop = loop
+        self._record = record
         self._blocked_after = blocked_after
         self._clock = clock
         self._look_at = look_at
@@ -130,7 +135,9 @@ class _Watch:
             self._send(now)
         elif self._beat.answered is not None:
             if self._told:
-                self._write(partial(_tell_end, self._loop.name, self._beat.answered - self._beat.sent))
+                seconds = self._beat.answered - self._beat.sent
+                self._record(self._loop.name, seconds)
+                self._write(partial(_tell_end, self._loop.name, seconds))
             self._send(now)
         else:
             self._beat.sent += late

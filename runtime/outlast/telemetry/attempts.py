@@ -9,6 +9,7 @@ from datetime import datetime
 from outlast.core.event import EventKind, TaskEvent
 from outlast.core.state import TaskState
 from outlast.core.task import Task, TaskError
+from outlast.core.task_id import made_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +29,9 @@ class Attempt:
 def attempts_of(task: Task, events: Iterable[TaskEvent]) -> list[Attempt]:
     """Return the attempts of a terminal task that began, in order.
 
-    Times are those of the record where it has them, by the clock of the worker, else those of the events. ``events``
-    are its STATE_CHANGED events, in order.
+    Times are those of the record where it has them, by the clock of the worker, else those of the events. The first
+    attempt of a task that its worker began at once did so when it made the id: its event came a moment later, and what
+    the program did meanwhile belongs to it. ``events`` are its STATE_CHANGED events, in order.
     """
     begins: dict[int, TaskEvent] = {}
     ends: dict[int, TaskEvent] = {}
@@ -46,9 +48,11 @@ def attempts_of(task: Task, events: Iterable[TaskEvent]) -> list[Attempt]:
 
 def _attempt(task: Task, begin: TaskEvent, end: TaskEvent) -> Attempt:
     newest = begin.attempt == task.attempt
+    recorded_with_it = begin.generation == 1
+    began_at = min(made_at(task.task_id), begin.at) if recorded_with_it else begin.at
     return Attempt(
         number=begin.attempt,
-        began_at=(task.started_at if newest else None) or begin.at,
+        began_at=(task.started_at if newest else None) or began_at,
         ended_at=(task.ended_at if end.state.terminal else None) or end.at,
         state=end.state if end.state.terminal else TaskState.FAILED,
         state_reason=end.state_reason,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from typing import Any, TextIO
 
-from outlast.context import current_invocation
+from outlast.telemetry import log
+from outlast.telemetry.correlation import current_ids
 from outlast.telemetry.log import CONTRACT_LOGGER_NAME, contract_logger, error_fields
-from outlast.telemetry.propagation import span_id_in, trace_id_of
 
 #: Attributes of a record that we have made of a line: its fields, and whether it has been written as JSON already.
 FIELDS = "_outlast_fields"
@@ -15,7 +15,7 @@ WRITTEN = "_outlast_written"
 
 
 class JSONFormatter(logging.Formatter):
-    """Makes of a record one JSON object, with the ids of the invocation that it was written in."""
+    """Makes of a record one JSON object, with the ids of what it was written for."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line, without its end."""
@@ -49,13 +49,15 @@ class JSONHandler(logging.StreamHandler[TextIO]):
             super().emit(record)
             return
         try:
-            from outlast.telemetry import output  # structlog, loaded with the first line
-
-            output.write(record.levelname, record.getMessage(), fields_of(record))
+            self.write_line(record)
         except RecursionError:
             raise
         except Exception:  # arguments that do not fit the message
             self.handleError(record)
+
+    def write_line(self, record: logging.LogRecord) -> None:
+        """Write the record as a line. May raise what its arguments raise when they are asked for their text."""
+        log.write(record.levelname, record.getMessage(), fields_of(record))
 
 
 def fields_of(record: logging.LogRecord) -> dict[str, Any]:
@@ -63,16 +65,14 @@ def fields_of(record: logging.LogRecord) -> dict[str, Any]:
     made: dict[str, Any] | None = getattr(record, FIELDS, None)
     if made is not None:
         return made
-    fields: dict[str, Any] = {"logger": contract_logger() if record.name == CONTRACT_LOGGER_NAME else record.name}
-    invocation = current_invocation.get()
-    if invocation is not None:
-        if invocation.request_id:
-            fields["requestId"] = invocation.request_id
-        if invocation.session_id:
-            fields["sessionId"] = invocation.session_id
-        if trace_id := trace_id_of(invocation.trace_context):
-            fields |= {"traceId": trace_id, "spanId": span_id_in(invocation.trace_context)}
+    logger = contract_logger() if record.name == CONTRACT_LOGGER_NAME else record.name
+    fields: dict[str, Any] = {"logger": logger, **current_ids()}
     if record.exc_info and record.exc_info[1] is not None:
         fields |= error_fields(record.exc_info[1])
-        fields["location"] = f"{record.pathname}:{record.funcName}:{record.lineno}"
+        fields["location"] = location_of(record)
     return fields
+
+
+def location_of(record: logging.LogRecord) -> str:
+    """Return where a record was written, as the contract has it (section 4.3)."""
+    return f"{record.pathname}:{record.funcName}:{record.lineno}"

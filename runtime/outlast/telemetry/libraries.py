@@ -5,48 +5,68 @@ from __future__ import annotations
 import logging
 import time
 
-from outlast.telemetry.log import Level, emit
+from outlast.core.validation import clean_text
+from outlast.telemetry import log
+from outlast.telemetry.json_handler import JSONHandler, fields_of, location_of
 
 #: Whose records become lines of ours, as long as the program has not given them a handler itself.
 _LIBRARIES = ("aiohttp", "asyncio", "grpc", "opentelemetry")
 #: An exporter without a collector says so with every batch: once in this many seconds is enough.
 _QUIET_SECONDS = 300.0
+#: How many of its sayings are remembered.
+_MAX_REMEMBERED = 256
 #: Says at DEBUG on which loop it is, several times a request.
 _CHATTERER = "grpc._cython.cygrpc"
 #: grpc.aio on a loop that somebody else woke: harmless, and logged by asyncio with a stack trace.
 _HARMLESS = "PollerCompletionQueue._handle_events"
+#: Characters at the most of a record's message: a library at DEBUG may put whole answers into one.
+_MAX_MESSAGE = 131_072
+#: What a line says of an exception.
+_OF_ERRORS = frozenset({"errorType", "errorMessage", "stackTrace", "location"})
 
 
-class _LineHandler(logging.Handler):
-    """Writes a record as a line with the logger's own name; without its traceback where it is OpenTelemetry's."""
+class LibraryHandler(JSONHandler):
+    """Writes records as lines, unless they are harmless or repeated; without their traceback OpenTelemetry's."""
 
     def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self._last: dict[tuple[str, object], float] = {}
+        super().__init__()
+        self._last: dict[tuple[str, str], float] = {}
 
-    def emit(self, record: logging.LogRecord) -> None:
-        """Write the record, unless it is a harmless or a repeated one."""
+    def write_line(self, record: logging.LogRecord) -> None:
+        """Write the record as a line, whatever its arguments are."""
+        fields = fields_of(record)
         try:
             message = record.getMessage()
-        except Exception:  # arguments that do not fit the format
+        except Exception as error:  # arguments that do not fit the format: their author wants to know
             message = str(record.msg)
+            told = {"errorType": type(error).__name__, "errorMessage": log.message_of(error)}
+            fields = {**fields, **told, "location": location_of(record)}
         if _HARMLESS in message:
             return
-        error = record.exc_info[1] if record.exc_info else None
-        if record.name.startswith("opentelemetry"):
+        if record.name.startswith("opentelemetry") and record.levelno >= logging.WARNING:
             if self._repeated(record):
                 return
-            message, error = message if error is None else f"{message} ({type(error).__name__})", None
-        level: Level = "ERROR" if record.levelno >= logging.ERROR else "WARNING"
-        emit(level, message, {"logger": record.name}, error)
+            if error_type := fields.get("errorType"):
+                message = f"{message} ({error_type})"
+                fields = {name: value for name, value in fields.items() if name not in _OF_ERRORS}
+        log.write(_level_of(record), clean_text(message, _MAX_MESSAGE), fields)
 
     def _repeated(self, record: logging.LogRecord) -> bool:
         now = time.monotonic()
-        key = (record.name, record.msg)
+        key = (record.name, str(record.msg))
         if now - self._last.get(key, -_QUIET_SECONDS) < _QUIET_SECONDS:
             return True
+        if len(self._last) >= _MAX_REMEMBERED:
+            self._last.clear()
         self._last[key] = now
         return False
+
+
+def _level_of(record: logging.LogRecord) -> str:
+    """Return the name of a record's level; of a level without a name, that of logging's next lower one."""
+    if not record.levelname.startswith("Level "):
+        return record.levelname
+    return logging.getLevelName(min(max(record.levelno // 10, 1), 5) * 10)
 
 
 def quiet_libraries() -> None:
@@ -60,7 +80,8 @@ def quiet_libraries() -> None:
         chatterer.setLevel(logging.INFO)
     if logging.getLogger().handlers:
         return
-    handler = _LineHandler()
+    handler = LibraryHandler()
+    handler.setLevel(max(logging.WARNING, log.threshold()))
     for name in _LIBRARIES:
         library = logging.getLogger(name)
         if not library.handlers:

@@ -11,8 +11,8 @@ from outlast.core.event import Change
 from outlast.core.state import StateReason, TaskState
 from outlast.core.task import Task, TaskError
 from outlast.telemetry import records
+from outlast.telemetry.correlation import Origin, current_ids, ids_of
 from outlast.telemetry.log import Level, contract_logger, error_fields, summary_of
-from outlast.telemetry.propagation import span_id_in, span_id_of, trace_id_of
 from outlast.telemetry.tracked import Tracked
 
 _LOST = frozenset({StateReason.WORKER_LOST, StateReason.WORKER_SHUTDOWN})
@@ -103,26 +103,19 @@ def write(
 ) -> None:
     """Write a line in the contract's shape. From any thread; never raises.
 
-    The ids are those of ``task`` where it is given, else of ``invocation``, else of the invocation that the caller
-    runs for. ``more`` goes behind them, and then what ``error`` says, or has been asked before (``error_told``).
+    The ids are those of ``task`` where it is given, else of ``invocation``, else of what the caller works for. ``more``
+    goes behind them, and then what ``error`` says, or has been asked before (``error_told``).
     """
     if not records.enabled(level):
         return
-    fields: dict[str, Any] = {"logger": contract_logger()}
-    origin: records.Origin | None = invocation or current_invocation.get()
+    origin: Origin | None = invocation
     if task is not None:
         origin = task if isinstance(task, Task) else task.start
     if origin is not None:
-        if origin.request_id:
-            fields["requestId"] = origin.request_id
-        if origin.session_id:
-            fields["sessionId"] = origin.session_id
-        if task is not None:
-            fields["taskId"] = str(task.task_id)
-        if trace_id := trace_id_of(origin.trace_context):
-            fields["traceId"] = trace_id
-            fields["spanId"] = span_id_of(task.task_id) if task is not None else span_id_in(origin.trace_context)
-    fields |= more
+        ids = ids_of(origin, None if task is None else task.task_id)
+    else:
+        ids, origin = current_ids(), current_invocation.get()
+    fields: dict[str, Any] = {"logger": contract_logger(), **ids, **more}
     if error_told is not None:
         fields |= error_told
     elif error is not None:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import logging
 import os
 import traceback
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, get_args
 
 from outlast.core.validation import clean_text
+from outlast.telemetry.correlation import current_ids
 
 Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 #: The least important first.
 LEVELS: tuple[Level, ...] = get_args(Level)
+#: What ``logging`` calls them.
+NUMBERS: dict[Level, int] = {level: getattr(logging, level) for level in LEVELS}
 #: The logger name of our operational lines.
 LOGGER_NAME = "outlast"
 #: The logger name of the contract's lines, as in the documents.
@@ -42,14 +46,29 @@ class _Configuration:
 
 
 _configuration = _Configuration()
+_write: Callable[[str, str, Mapping[str, Any]], None] | None = None
 
 
-def configure(*, level: Level | None = None, logger_name: str | None = None) -> None:
-    """Set the least level that is written and the logger name of the contract's lines; None leaves one as it is."""
+def configure(
+    *, level: Level | None = None, logger_name: str | None = None, keys: Mapping[str, str] | None = None
+) -> None:
+    """Set the least level that is written, the logger name of the contract's lines and other names for keys of lines.
+
+    None leaves one as it is.
+    """
     if level is not None:
         _configuration.set_level(level)
     if logger_name is not None:
         _configuration.contract_logger = logger_name
+    if keys:
+        from outlast.telemetry import output  # structlog, loaded with the first line
+
+        output.rename_keys(keys)
+
+
+def threshold() -> int:
+    """Return the least level that is written, as ``logging`` counts them."""
+    return NUMBERS[LEVELS[_configuration.threshold]]
 
 
 def level_given() -> bool:
@@ -68,20 +87,36 @@ def contract_logger() -> str:
 
 
 def emit(level: Level, message: str, fields: dict[str, Any], error: BaseException | None = None) -> None:
-    """Write one line when its level is high enough. ``fields`` holds ``logger`` and goes out in its order.
+    """Write one line of ours when its level is high enough. ``fields`` go out in their order.
 
-    From any thread; never raises.
+    The ids of what the caller works for stand before them; from any thread; never raises.
     """
     if not enabled(level):
         return
     try:
+        fields = {"logger": LOGGER_NAME, **current_ids(), **fields}
         if error is not None:
             fields |= error_fields(error)
-        from outlast.telemetry import output  # structlog, loaded with the first line
-
-        output.write(level, message, fields)
+        write(level, message, fields)
     except (MemoryError, RecursionError):  # the caller has other worries than its line
         return
+
+
+def write(level: str, message: str, fields: Mapping[str, Any]) -> None:
+    """Write a line, whatever its level. ``fields`` has the name of a logger first, and goes out in its order."""
+    if _write is None:
+        load_output()
+    assert _write is not None
+    _write(level, message, fields)
+
+
+def load_output() -> None:
+    """Load what lines are written with: structlog, which a process without a line does without."""
+    global _write
+    from outlast.telemetry import output
+
+    # Kept: finalisers that run when the process ends may have something to say, and can import nothing.
+    _write = output.write
 
 
 def error_fields(error: BaseException) -> dict[str, Any]:
@@ -118,19 +153,19 @@ class Log:
 
     def debug(self, message: str, /, *, error: BaseException | None = None, **fields: Any) -> None:
         """Write what only somebody who looks for a fault wants to read."""
-        emit("DEBUG", message, {"logger": LOGGER_NAME, **fields}, error)
+        emit("DEBUG", message, fields, error)
 
     def info(self, message: str, /, *, error: BaseException | None = None, **fields: Any) -> None:
         """Write what an operator wants to know."""
-        emit("INFO", message, {"logger": LOGGER_NAME, **fields}, error)
+        emit("INFO", message, fields, error)
 
     def warning(self, message: str, /, *, error: BaseException | None = None, **fields: Any) -> None:
         """Write what an operator should look at some day."""
-        emit("WARNING", message, {"logger": LOGGER_NAME, **fields}, error)
+        emit("WARNING", message, fields, error)
 
     def error(self, message: str, /, *, error: BaseException | None = None, **fields: Any) -> None:
         """Write what an operator should look at now; with ``error``, its stack trace goes along."""
-        emit("ERROR", message, {"logger": LOGGER_NAME, **fields}, error)
+        emit("ERROR", message, fields, error)
 
 
 _log = Log()

@@ -124,11 +124,36 @@ def _escaped(unsafe: re.Match[bytes]) -> bytes:
 
 def text(level: str, message: str, fields: Mapping[str, Any]) -> str:
     """Return a line as text, without its end."""
-    event = _stamp(None, "", {"event": message, "line": (level, fields)})
-    return _render(None, "", event)[:-1].decode()
+    line: Any = {"event": message, "line": (level, fields)}
+    for step in _steps:
+        line = step(None, "", line)
+    return str(line[:-1], "utf-8")
 
 
-_line: _Line = structlog.wrap_logger(_StandardError(), processors=[_stamp, _render], wrapper_class=_Line).bind()
+#: How a line comes about; in place of the list's own items others may be put at any time.
+_steps: list[Any] = [_stamp, _render]
+_line: _Line = structlog.wrap_logger(_StandardError(), processors=_steps, wrapper_class=_Line).bind()
 
 #: Write one line: ``write(level, message, fields)``.
 write = _line.write
+
+
+def rename_keys(names: Mapping[str, str]) -> None:
+    """Give the top keys of every line from now on the names that ``names`` has for them; with none, their own.
+
+    A key that has such a name already keeps its value, with an underscore behind its name.
+    """
+
+    def rename(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        taken = {names[key] for key in event if key in names}
+        renamed: dict[str, Any] = {}
+        for key, value in event.items():
+            name = names.get(key)
+            if name is None:
+                name = key
+                while name in taken or name in renamed:
+                    name += "_"
+            renamed[name] = value
+        return renamed
+
+    _steps[:] = [_stamp, rename, _render] if names else [_stamp, _render]

@@ -59,9 +59,7 @@ def parse_traceparent(text: str) -> Traceparent | None:
 
 def root_parent_id(trace_id: int) -> int:
     """Return the parent id that says "no parent" in this trace."""
-    import hashlib  # only with tracing on, and dear to load
-
-    return int.from_bytes(hashlib.sha256(trace_id.to_bytes(16, "big")).digest()[:8], "big") or 1
+    return _hashed(trace_id.to_bytes(16, "big"))
 
 
 def root_trace_context(trace_id: int, *, sampled: bool) -> TraceContext:
@@ -76,9 +74,12 @@ def span_id_of(task_id: int) -> str:
 
 def attempt_span_id(task_id: int, attempt: int) -> int:
     """Return the id of the span of one attempt, as its worker and whoever exports it make it, each for itself."""
-    import hashlib  # see root_parent_id
+    return _hashed(f"{task_id}/{attempt}".encode())
 
-    return int.from_bytes(hashlib.sha256(f"{task_id}/{attempt}".encode()).digest()[:8], "big") or 1
+
+def started_span_id(task_id: int, attempt: int) -> int:
+    """Return the id of the span that says that an attempt has begun."""
+    return _hashed(f"{task_id}/{attempt}/started".encode())
 
 
 def trace_id_of(context: TraceContext) -> str:
@@ -121,3 +122,10 @@ def metadata_for(context: TraceContext) -> tuple[tuple[str, str], ...]:
     if not context.tracestate:
         return (("traceparent", context.traceparent),)
     return (("traceparent", context.traceparent), ("tracestate", context.tracestate))
+
+
+def _hashed(name: bytes) -> int:
+    """Return a span id made from a name."""
+    import hashlib  # only with tracing on, and dear to load
+
+    return int.from_bytes(hashlib.sha256(name).digest()[:8], "big") or 1

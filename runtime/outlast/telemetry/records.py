@@ -14,22 +14,16 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any
 
 from outlast.context import Invocation, current_invocation
-from outlast.core.operation import Start
-from outlast.core.task import Task
 from outlast.telemetry import log
+from outlast.telemetry.correlation import Origin
 from outlast.telemetry.handover import Handover
 from outlast.telemetry.json_handler import FIELDS, WRITTEN, JSONHandler
 from outlast.telemetry.log import CONTRACT_LOGGER_NAME, Level
 
 _log = log.get_logger()
-_NUMBERS = {level: getattr(logging, level) for level in log.LEVELS}
-
-
-#: What a line is about; each says request, session and trace.
-Origin: TypeAlias = Invocation | Start | Task
 
 
 class _Contract:
@@ -53,7 +47,7 @@ class _Contract:
         logger: logging.Logger | None = self.logger
         while logger is not None:
             for handler in logger.handlers:
-                if handler is not self.handler:
+                if not isinstance(handler, JSONHandler):
                     return True
             logger = logger.parent if logger.propagate else None
         return False
@@ -79,6 +73,7 @@ def attach(debug: bool) -> logging.Logger:
     """
     contract = _contract
     contract.attached = True
+    contract.logger.disabled = False  # by a dictConfig() of the program's, which found it here already
     if not contract.logger.handlers:
         contract.logger.addHandler(contract.handler)
         if not log.level_given():
@@ -88,7 +83,7 @@ def attach(debug: bool) -> logging.Logger:
 
 def enabled(level: Level) -> bool:
     """Return whether a line of the contract of this level is written."""
-    return _contract.logger.isEnabledFor(_NUMBERS[level]) if _contract.attached else log.enabled(level)
+    return _contract.logger.isEnabledFor(log.NUMBERS[level]) if _contract.attached else log.enabled(level)
 
 
 def write(
@@ -102,9 +97,7 @@ def write(
     try:
         direct = not contract.attached or contract.ours_listens()
         if direct:
-            from outlast.telemetry import output  # structlog, loaded with the first line
-
-            output.write(level, message, fields)
+            log.write(level, message, fields)
             if not contract.attached or not contract.others_listen():
                 return
         tell = partial(_tell, level, message, {FIELDS: fields, WRITTEN: direct}, origin, error, time.time())
@@ -179,7 +172,7 @@ def _tell(
     try:
         logger = _contract.logger
         record = logger.makeRecord(
-            logger.name, _NUMBERS[level], __file__, 0, message, (), raised, func="write", extra=extra
+            logger.name, log.NUMBERS[level], __file__, 0, message, (), raised, func="write", extra=extra
         )
         record.created = created
         record.msecs = created % 1 * 1000 // 1

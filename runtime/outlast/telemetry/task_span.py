@@ -1,4 +1,7 @@
-"""The spans of a task: a pure function of its record, so that a repeat is byte for byte the same (promise 8)."""
+"""The spans of a task: a pure function of its record, so that a repeat is byte for byte the same (promise 8).
+
+Every span lasts a microsecond at least: Jaeger takes one that does not for one with a broken clock, and says so.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,8 @@ from outlast.core.event import TaskEvent
 from outlast.core.state import TaskState
 from outlast.core.task import Task, TaskError
 from outlast.telemetry.attempts import Attempt, attempts_of
-from outlast.telemetry.propagation import Traceparent, attempt_span_id, parse_traceparent
-from outlast.telemetry.tracing import SCOPE
+from outlast.telemetry.propagation import Traceparent, attempt_span_id, parse_traceparent, started_span_id
+from outlast.telemetry.tracing import SCOPE, span_context
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
     from opentelemetry.trace import SpanContext, Status
 
 _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+#: The shortest time that a span takes; a record counts no finer.
+_SHORTEST = timedelta(microseconds=1)
 #: Resource attributes of the process, not of the agent: another replica that repeats a span has others.
 _OF_THE_PROCESS = (
     "service.instance.",
@@ -38,47 +43,62 @@ def task_spans(task: Task, events: Iterable[TaskEvent], resource: Resource) -> I
     Where it may have several attempts, one for each that began follows as its child, and the task's span begins with
     the first of them. ``events`` are its STATE_CHANGED events, in order.
     """
-    from opentelemetry.sdk.trace import ReadableSpan
-    from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-    from opentelemetry.trace import SpanKind
-
     trace = parse_traceparent(task.trace_context.traceparent)
     if trace is None or not trace.sampled:
         return
     attempts = attempts_of(task, events) if task.max_attempts > 1 else []
     ended = task.ended_at or task.updated_at or _UNIX_EPOCH
     began = min(_began(task, attempts) or ended, ended)
-    own = _span_context(trace, task.task_id, task.trace_context.tracestate)
-    scope = InstrumentationScope(SCOPE)
-    yield ReadableSpan(
-        name=f"async_task {task.task_type}",
-        context=own,
-        parent=None if trace.root else _span_context(trace, trace.parent_id, "", remote=True),
-        resource=resource,
-        attributes=_attributes(task),
-        kind=SpanKind.INTERNAL,
-        status=_status(task.state, task.error, task.state_reason),
-        start_time=_nanoseconds(began),
-        end_time=_nanoseconds(ended),
-        instrumentation_scope=scope,
+    ended = max(ended, began + _SHORTEST)
+    own = span_context(trace, task.task_id, task.trace_context.tracestate)
+    yield _span(
+        f"async_task {task.task_type}",
+        own,
+        _parent(trace),
+        resource,
+        _attributes(task),
+        began,
+        ended,
+        _status(task.state, task.error, task.state_reason),
     )
     # Events are timed by the store's clock, the record by its worker's: none leaves its place for that.
     earliest = began
     for attempt in attempts:
-        begin = min(max(attempt.began_at, earliest), ended)
-        earliest = min(max(attempt.ended_at, begin), ended)
-        yield ReadableSpan(
-            name=f"attempt {attempt.number}",
-            context=_span_context(trace, attempt_span_id(task.task_id, attempt.number), task.trace_context.tracestate),
-            parent=own,
-            resource=resource,
-            attributes=_attempt_attributes(task, attempt),
-            kind=SpanKind.INTERNAL,
-            status=_status(attempt.state, attempt.error, attempt.state_reason),
-            start_time=_nanoseconds(begin),
-            end_time=_nanoseconds(earliest),
-            instrumentation_scope=scope,
+        begin = min(max(attempt.began_at, earliest), ended - _SHORTEST)
+        earliest = min(max(attempt.ended_at, begin + _SHORTEST), ended)
+        yield _span(
+            f"attempt {attempt.number}",
+            span_context(trace, attempt_span_id(task.task_id, attempt.number), task.trace_context.tracestate),
+            own,
+            resource,
+            _attempt_attributes(task, attempt),
+            begin,
+            earliest,
+            _status(attempt.state, attempt.error, attempt.state_reason),
         )
+
+
+def started_spans(task: Task, resource: Resource) -> Iterator[ReadableSpan]:
+    """Yield the span by which a task at work is found: its own comes when it has ended. None when it is not sampled.
+
+    It is a sibling of the task's span, so that nothing is missing above it meanwhile. Where the task begins its trace
+    it is the task's child: that trace is incomplete up to the task's end, and has one root from then on.
+    """
+    trace = parse_traceparent(task.trace_context.traceparent)
+    if trace is None or not trace.sampled:
+        return
+    tracestate = task.trace_context.tracestate
+    # At the attempt's very begin: inside the invocation that started it, however short that was.
+    began = task.started_at or task.updated_at or _UNIX_EPOCH
+    yield _span(
+        f"async_task {task.task_type} started",
+        span_context(trace, started_span_id(task.task_id, task.attempt), tracestate),
+        _parent(trace) or span_context(trace, task.task_id, tracestate, remote=True),
+        resource,
+        _present({**_common_attributes(task), "outlast.task.attempt": task.attempt}),
+        began,
+        began + _SHORTEST,
+    )
 
 
 def task_resource(resource: Resource, service_name: str | None) -> Resource:
@@ -137,6 +157,10 @@ def _common_attributes(task: Task) -> dict[str, str | int]:
 def _with_error(attributes: dict[str, str | int], state: TaskState, error: TaskError | None) -> dict[str, str | int]:
     if state is TaskState.FAILED and error is not None:
         attributes["error.type"] = error.type
+    return _present(attributes)
+
+
+def _present(attributes: dict[str, str | int]) -> dict[str, str | int]:
     return {name: value for name, value in attributes.items() if value != ""}
 
 
@@ -153,16 +177,37 @@ def _status(state: TaskState, error: TaskError | None, reason: str) -> Status:
             return Status(StatusCode.UNSET)
 
 
-def _span_context(trace: Traceparent, span_id: int, tracestate: str, *, remote: bool = False) -> SpanContext:
-    from opentelemetry.trace import SpanContext, TraceFlags, TraceState
+def _span(
+    name: str,
+    context: SpanContext,
+    parent: SpanContext | None,
+    resource: Resource,
+    attributes: dict[str, str | int],
+    began: datetime,
+    ended: datetime,
+    status: Status | None = None,
+) -> ReadableSpan:
+    from opentelemetry.sdk.trace import ReadableSpan
+    from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+    from opentelemetry.trace import SpanKind, Status
 
-    return SpanContext(
-        trace.trace_id,
-        span_id,
-        is_remote=remote,
-        trace_flags=TraceFlags(trace.flags),
-        trace_state=TraceState.from_header([tracestate]),
+    return ReadableSpan(
+        name=name,
+        context=context,
+        parent=parent,
+        resource=resource,
+        attributes=attributes,
+        kind=SpanKind.INTERNAL,
+        status=status or Status(),
+        start_time=_nanoseconds(began),
+        end_time=_nanoseconds(ended),
+        instrumentation_scope=InstrumentationScope(SCOPE),
     )
+
+
+def _parent(trace: Traceparent) -> SpanContext | None:
+    """Return the span above a task's; None where the task begins the trace."""
+    return None if trace.root else span_context(trace, trace.parent_id, remote=True)
 
 
 def _nanoseconds(at: datetime) -> int:

@@ -6,21 +6,20 @@ context it was made in, and a body may be closed in another one.
 
 from __future__ import annotations
 
-import sys
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from outlast.context import current_invocation
 from outlast.core.task import NO_TRACE, TraceContext
 from outlast.telemetry import tracing
+from outlast.telemetry.correlation import current_span_context
 from outlast.telemetry.log import get_logger, summary_of
-from outlast.telemetry.propagation import Traceparent, attempt_span_id, parse_traceparent, root_trace_context
+from outlast.telemetry.propagation import attempt_span_id, parse_traceparent, root_trace_context
 from outlast.telemetry.tracked import Tracked
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.trace import SpanContext
 
 
 def trace_context_for_new_task() -> TraceContext:
@@ -29,12 +28,17 @@ def trace_context_for_new_task() -> TraceContext:
     It is that of the current span; else the current invocation's; else, with tracing on, a new one, which the
     provider's sampler decides on; else none.
     """
-    current = _current_span_context()
+    current = current_span_context()
     if current is not None:
         return tracing.trace_context_of(current)
     invocation = current_invocation.get()
     if invocation is not None and invocation.trace_context.traceparent:
         return invocation.trace_context
+    return own_trace_context()
+
+
+def own_trace_context() -> TraceContext:
+    """Return a new trace, on which the provider's sampler decides, for a task that has none; none without tracing."""
     active = tracing.active()
     if active is None:
         return NO_TRACE
@@ -65,8 +69,9 @@ class TaskScope:
         from opentelemetry.trace import NonRecordingSpan, set_span_in_context
 
         self._outer = get_current()
-        span_context = _span_context(trace, _span_id(self._tracked), self._tracked.start.trace_context.tracestate)
-        self._context = set_span_in_context(NonRecordingSpan(span_context), self._outer)
+        tracestate = self._tracked.start.trace_context.tracestate
+        span = NonRecordingSpan(tracing.span_context(trace, _span_id(self._tracked), tracestate))
+        self._context = set_span_in_context(span, self._outer)
         attach(self._context)
 
     def __exit__(
@@ -93,15 +98,6 @@ def _span_id(tracked: Tracked) -> int:
     return tracked.task_id
 
 
-def _current_span_context() -> SpanContext | None:
-    if "opentelemetry.trace" not in sys.modules:
-        return None
-    from opentelemetry import trace
-
-    context = trace.get_current_span().get_span_context()
-    return context if context.is_valid else None
-
-
 def _new_trace(provider: TracerProvider) -> TraceContext:
     from opentelemetry.context import Context
     from opentelemetry.sdk.trace.sampling import Decision
@@ -110,15 +106,3 @@ def _new_trace(provider: TracerProvider) -> TraceContext:
     trace_id = provider.id_generator.generate_trace_id()
     decision = provider.sampler.should_sample(Context(), trace_id, "async_task", SpanKind.INTERNAL).decision
     return root_trace_context(trace_id, sampled=decision is Decision.RECORD_AND_SAMPLE)
-
-
-def _span_context(trace: Traceparent, span_id: int, tracestate: str) -> SpanContext:
-    from opentelemetry.trace import SpanContext, TraceFlags, TraceState
-
-    return SpanContext(
-        trace.trace_id,
-        span_id,
-        is_remote=False,
-        trace_flags=TraceFlags(trace.flags),
-        trace_state=TraceState.from_header([tracestate]) if tracestate else TraceState(),
-    )

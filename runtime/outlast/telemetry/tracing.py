@@ -6,15 +6,14 @@ With tracing off neither the SDK nor an exporter is loaded; a trace that comes w
 from __future__ import annotations
 
 import sys
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from outlast.core.task import Task, TraceContext
 from outlast.telemetry import variables
-from outlast.telemetry.log import get_logger
 from outlast.telemetry.propagation import Traceparent
 
 if TYPE_CHECKING:
@@ -60,6 +59,8 @@ class Tracing:
 
 
 _tracing: Tracing | None = None
+#: The provider of ours that is the process's: OpenTelemetry lets a process set one only, and it outlives our use of it.
+_global: TracerProvider | None = None
 
 
 def active() -> Tracing | None:
@@ -97,16 +98,9 @@ def shutdown(deadline_seconds: float) -> bool:
     tracing, _tracing = _tracing, None
     if tracing is None:
         return True
-    thread = threading.Thread(
-        target=_finish, args=(tracing, deadline_seconds), name="outlast-spans-shutdown", daemon=True
-    )
-    thread.start()
-    thread.join(deadline_seconds)
-    if thread.is_alive():
-        get_logger().warning(
-            "Spans were left behind: the exporter did not finish in time", deadlineSeconds=round(deadline_seconds, 1)
-        )
-    return not thread.is_alive()
+    from outlast.telemetry.exporters import end_in_time
+
+    return end_in_time(partial(_finish, tracing), deadline_seconds, "Spans")
 
 
 def stamp_spans_of_program() -> None:
@@ -126,14 +120,30 @@ def trace_context_of(context: SpanContext) -> TraceContext:
     )
 
 
+def span_context(trace: Traceparent, span_id: int, tracestate: str = "", *, remote: bool = False) -> SpanContext:
+    """Return what OpenTelemetry calls a span of a trace by."""
+    from opentelemetry.trace import SpanContext, TraceFlags, TraceState
+
+    return SpanContext(
+        trace.trace_id,
+        span_id,
+        is_remote=remote,
+        trace_flags=TraceFlags(trace.flags),
+        trace_state=TraceState.from_header([tracestate]) if tracestate else TraceState(),
+    )
+
+
 def _with_own_provider(agent: str) -> Tracing:
+    global _global
     from opentelemetry import trace
 
     from outlast.telemetry.delivery import ExporterDelivery
     from outlast.telemetry.exporting import make_provider
 
     provider = make_provider(agent)
-    trace.set_tracer_provider(provider)
+    if _global is None:
+        trace.set_tracer_provider(provider)
+        _global = provider
     return Tracing(provider, provider.get_tracer(SCOPE), agent, ExporterDelivery(), handover=None)
 
 
@@ -158,7 +168,7 @@ def _provider_of_program() -> TracerProvider | None:
     from opentelemetry.sdk.trace import TracerProvider
 
     provider = trace.get_tracer_provider()
-    return provider if isinstance(provider, TracerProvider) else None
+    return provider if isinstance(provider, TracerProvider) and provider is not _global else None
 
 
 def _finish(tracing: Tracing, deadline_seconds: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from typing import Protocol
 
 from outlast.core.operation import Start
@@ -24,3 +25,7 @@ class Tracked(Protocol):
     def start(self) -> Start:
         """How it started: ids, trace, how many attempts it may have."""
         ...
+
+
+#: The task that the running code belongs to; None outside of one.
+current_tracked: ContextVar[Tracked | None] = ContextVar("outlast_tracked", default=None)

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from outlast.context import Invocation
-from outlast.headers import TASK_COUNT, TASK_IDS
+from outlast.headers import TASK_COUNT, TASK_IDS, TRACE_URL
 from outlast.tasks.entrypoints import Outcome
 from outlast.tasks.item_stream import ItemStream
 from outlast.telemetry import lines, records
 from outlast.telemetry.log import Level
+from outlast.telemetry.trace_link import trace_link
 from outlastd.front_door.agent import Agent
 from outlastd.front_door.asgi_call import AsgiCalls
 from outlastd.front_door.durability import Durability
@@ -65,6 +66,8 @@ class Answers:
         except TimeoutError:
             response = self._not_durable(outcome, invocation)
         response.headers.update(_task_headers(invocation))
+        if link := trace_link(self._rules.trace_url, invocation.trace_context.traceparent):
+            response.headers[TRACE_URL] = link
         return response
 
     def failure(self, failure: Failure, seconds: float, invocation: Invocation) -> Response:

@@ -15,7 +15,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from outlastd.front_door.asgi_response import send_whole, start_event
 from outlastd.front_door.asgi_types import ASGIApp, Message, Receive, Scope, Send
 from outlastd.front_door.denial import deny
-from outlastd.front_door.door import Door
+from outlastd.front_door.door import Front
 from outlastd.front_door.guard import is_loopback
 from outlastd.front_door.hop import from_elsewhere, run_to_the_end_on
 from outlastd.front_door.incoming import IO_TIMEOUT, body_pieces, check_headers, check_size
@@ -29,7 +29,9 @@ CLIENT_GONE = 499
 class AsgiEndpoint:
     """The door as an ASGI application; it may be called on any loop but the door's own."""
 
-    def __init__(self, door: Door, services_loop: asyncio.AbstractEventLoop, *, io_timeout: float = IO_TIMEOUT) -> None:
+    def __init__(
+        self, door: Front, services_loop: asyncio.AbstractEventLoop, *, io_timeout: float = IO_TIMEOUT
+    ) -> None:
         self._door = door
         self._loop = services_loop
         self._io_timeout = io_timeout

@@ -13,6 +13,7 @@ from outlastd.front_door.lock import Lock
 from outlastd.front_door.request import ClientGone, Refusal, Request
 from outlastd.front_door.response import Response, json_response, refusal_response
 from outlastd.front_door.router import Router
+from outlastd.front_door.websockets import PATH as WEBSOCKET_PATH
 from outlastd.front_door.websockets import WebSockets
 
 
@@ -37,6 +38,10 @@ class Door:
         self.lock = lock
         self._router = router
         self._websockets = websockets
+
+    def route_of(self, request: Request) -> str:
+        """Return the pattern of the path that a request is answered at; empty where there is nothing."""
+        return WEBSOCKET_PATH if request.path == WEBSOCKET_PATH else self._router.route_of(request.path)
 
     async def handle(self, request: Request) -> Response:
         """Return the answer to a request; whoever gets a body of chunks closes it.

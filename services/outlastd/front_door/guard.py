@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from ipaddress import ip_address
 
-from outlast.headers import TASK_IDS
+from outlast.headers import TASK_IDS, TRACE_URL
 from outlastd.front_door.request import Refusal, Request
 from outlastd.front_door.response import Response
 
@@ -56,7 +56,7 @@ class Guard:
         origin = request.headers.get("Origin")
         if origin is not None:
             response.headers["Access-Control-Allow-Origin"] = origin
-            response.headers["Access-Control-Expose-Headers"] = f"{TASK_IDS}, Retry-After"
+            response.headers["Access-Control-Expose-Headers"] = f"{TASK_IDS}, {TRACE_URL}, Retry-After"
             response.headers["Vary"] = "Origin"
 
 

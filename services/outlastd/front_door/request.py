@@ -122,6 +122,12 @@ class Request:
         return self._scope
 
     @property
+    def scheme(self) -> str:
+        """How it came, ``http`` or ``https``, as far as the server knows."""
+        scheme: str = "http" if self._scope is None else self._scope.get("scheme", "http")
+        return scheme
+
+    @property
     def state(self) -> State:
         """The attributes over ``scope["state"]``, as on Starlette's requests."""
         return State(self.scope.setdefault("state", {}))

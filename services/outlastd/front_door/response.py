@@ -59,6 +59,9 @@ class Response:
         self.body = body
         self.content_type = content_type
         self.headers = CIMultiDict(headers or ())
+        if content_type is not None and content_type.startswith("text/event-stream"):
+            # A proxy is to pass every event on as it comes: nginx would gather them.
+            self.headers.setdefault("X-Accel-Buffering", "no")
 
 
 def json_response(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeAlias
 from urllib.parse import quote
 
@@ -33,6 +33,13 @@ class Router:
         if method == "GET":
             table["HEAD"] = handler
 
+    def route_of(self, path: str) -> str:
+        """Return the pattern that a path belongs to; empty for none."""
+        if path in self._exact:
+            return path
+        segments = path.split("/")
+        return next(("/".join(pattern) for pattern in self._patterns if _fits(pattern, segments)), "")
+
     async def dispatch(self, request: Request) -> Response:
         """Return the answer of the handler that the request belongs to; 404 and 405 where there is none."""
         segments: tuple[str, ...] = ()
@@ -59,8 +66,10 @@ class Router:
 
     def _match(self, path: tuple[str, ...]) -> tuple[dict[str, Handler] | None, tuple[str, ...]]:
         for pattern, methods in self._patterns.items():
-            if len(pattern) == len(path) and all(
-                own in ("{}", given) for own, given in zip(pattern, path, strict=True)
-            ):
+            if _fits(pattern, path):
                 return methods, tuple(given for own, given in zip(pattern, path, strict=True) if own == "{}")
         return None, ()
+
+
+def _fits(pattern: tuple[str, ...], path: Sequence[str]) -> bool:
+    return len(pattern) == len(path) and all(own in ("{}", given) for own, given in zip(pattern, path, strict=True))

@@ -22,3 +22,5 @@ class InvocationRules:
     error_detail: bool = True
     #: The one session that is served; empty for any.
     session_id: str = ""
+    #: Where traces are looked at, with ``{trace_id}`` in it; empty for nowhere.
+    trace_url: str = ""

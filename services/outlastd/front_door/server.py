@@ -28,6 +28,7 @@ from outlastd.front_door.invocations import Invocations
 from outlastd.front_door.listening import why_not_listening
 from outlastd.front_door.lock import Lock
 from outlastd.front_door.locked import Locked
+from outlastd.front_door.measured import measured
 from outlastd.front_door.middleware import Middleware, Wrap
 from outlastd.front_door.ping import Ping
 from outlastd.front_door.rendering import ResponseRenderer
@@ -97,7 +98,7 @@ class FrontDoor:
             self._websockets,
             Lock(options.secret) if options.secret else None,
         )
-        self._server = AiohttpServer(self._locked(self.door), io_timeout=options.io_timeout)
+        self._server = AiohttpServer(self._outermost(self.door), io_timeout=options.io_timeout)
         self._middleware: Middleware | None = None
         self._make_middleware = partial(
             Middleware.around,
@@ -172,7 +173,7 @@ class FrontDoor:
             StartRefused: the middleware cannot be made; one line.
         """
         self._middleware = await self._make_middleware(wrap)
-        self._server.door = self._locked(self._middleware or self.door)
+        self._server.door = self._outermost(self._middleware or self.door)
 
     async def stop(self, grace: float) -> None:
         """Take no more connections, give what is under way ``grace`` seconds, and close."""
@@ -180,8 +181,10 @@ class FrontDoor:
         await asyncio.gather(self._websockets.close(grace), self._invocations_end(grace))
         await self._server.close()
 
-    def _locked(self, front: Front) -> Front:
-        return front if self.door.lock is None else Locked(self.door.lock, front)
+    def _outermost(self, front: Front) -> Front:
+        """Return what the listener passes on to: a front behind the lock, if there is one, and measured."""
+        locked = front if self.door.lock is None else Locked(self.door.lock, front)
+        return measured(locked, self.door.route_of)
 
     async def _invocations_end(self, grace: float) -> None:
         with contextlib.suppress(TimeoutError):

@@ -8,10 +8,12 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
 from outlast.core.operation import Finish
-from outlast.settings import DEFAULT_PORT, Settings, load_settings
+from outlast.settings.defaults import DEFAULT_PORT
+from outlast.settings.model import Settings, load_settings
 from outlast.tasks.call_pool import CallPool
 from outlast.tasks.tracked import TrackedTask
 from outlast.tasks.watchdog import Watchdog
+from outlast.tasks.worker_metrics import observe_worker
 from outlast.telemetry import lines, task_trace
 from outlast.telemetry.log import get_logger
 from outlastd.front_door.rules import InvocationRules
@@ -19,9 +21,9 @@ from outlastd.front_door.server import FrontDoor, FrontDoorOptions, Runtime
 from outlastd.launch.drain import begin_to_drain, drain
 from outlastd.launch.lifespan import Lifespan, LifespanOnAgentLoop
 from outlastd.launch.loop import run_services
-from outlastd.launch.manager import set_up_telemetry
 from outlastd.launch.own_handlers import OwnHandlers
 from outlastd.launch.stop_signal import StopSignal
+from outlastd.launch.telemetry import set_up_telemetry
 from outlastd.launch.worker import Connection, connect_worker
 
 if TYPE_CHECKING:
@@ -46,7 +48,7 @@ class RunningAgent:
         Raises:
             StartRefused: one line that names cause and cure.
         """
-        set_up_telemetry(settings, stack)
+        await set_up_telemetry(settings, stack)
         _set_up_runtime(app, settings)
         await asyncio.to_thread(app.runtime.start_loops)
         watchdog = Watchdog((app.runtime.agent_loop, app.runtime.tasks_loop), settings.blocked_after)
@@ -55,6 +57,7 @@ class RunningAgent:
         connection = await connect_worker(app, settings, stack)
         pool = CallPool(threads=settings.max_call_threads)
         stack.callback(pool.close)
+        stack.callback(observe_worker(app.runtime, pool, settings.max_tasks))
         return cls(app, connection, _make_front_door(app, settings, connection, pool))
 
     async def stop(self, grace: float, stop: StopSignal, lifespan: Lifespan) -> None:
@@ -151,6 +154,7 @@ def front_door_options(settings: Settings) -> FrontDoorOptions:
             ack_timeout=settings.ack_timeout,
             error_detail=settings.error_detail,
             session_id=settings.session,
+            trace_url=settings.trace_url or "",
         ),
     )
 

@@ -17,6 +17,7 @@ from outlast.core.errors import StartRefused
 from outlastd.front_door.asgi import AsgiEndpoint, Guarded
 from outlastd.front_door.asgi_types import ASGIApp, Receive, Scope, Send
 from outlastd.front_door.door import Door
+from outlastd.front_door.measured import measured
 from outlastd.launch.lifespan import lifespan_of
 from outlastd.launch.services_thread import ServicesThread
 from outlastd.launch.unrecorded import open_unrecorded_door
@@ -98,7 +99,7 @@ class AsgiAgent:
 
     def _entry_of(self, door: Door, loop: asyncio.AbstractEventLoop) -> ASGIApp:
         if self._entry is None or self._entry[0] is not door:
-            entry: ASGIApp = AsgiEndpoint(door, loop)
+            entry: ASGIApp = AsgiEndpoint(measured(door, door.route_of), loop)
             wrapped = self._app.wrap_asgi(entry)
             if wrapped is not None:
                 entry = Guarded(door.guard.check, wrapped)

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import socket
 from contextlib import AsyncExitStack
 from typing import Any
 
 from outlast.core.errors import OutlastError, StartRefused
-from outlast.setting_values import Address, parse_address
-from outlast.settings import Settings
+from outlast.settings.model import Settings
+from outlast.settings.values import Address, parse_address
 from outlast.tasks.channel import Replicas
 from outlast.telemetry.log import get_logger
 from outlastd.front_door.aiohttp_server import AiohttpServer
 from outlastd.front_door.guard import Guard
 from outlastd.front_door.listening import why_not_listening
+from outlastd.front_door.measured import measured
 from outlastd.front_door.task_client import TaskClient
 from outlastd.launch.loop import run_services
-from outlastd.launch.manager import RunningTaskManager, set_up_telemetry, start_task_manager
+from outlastd.launch.manager import RunningTaskManager, start_task_manager
 from outlastd.launch.stop_signal import StopSignal
+from outlastd.launch.telemetry import set_up_telemetry
 from outlastd.session_host.api import Api
 from outlastd.session_host.auth.authenticator import make_authenticator
 from outlastd.session_host.auth.neighbours import Neighbours
@@ -45,7 +46,7 @@ def run_host(config: HostConfig, settings: Settings) -> None:
 async def _serve(config: HostConfig, settings: Settings) -> None:
     stop = StopSignal(settings.shutdown_grace)
     async with AsyncExitStack() as stack:
-        set_up_telemetry(settings, stack)
+        await set_up_telemetry(settings, stack)
         assert config.folder is not None, "reading a configuration names one"
         folder = await asyncio.to_thread(HostFolder.open, config.folder)
         stack.push_async_callback(asyncio.to_thread, folder.close)
@@ -107,7 +108,7 @@ async def _open_sessions(
     planner = Planner(config, folder.path, f"unix:{folder.tasks_socket}", tasks.worker_token)
     stack.push_async_callback(planner.close)
     await planner.open()
-    owner = config.name or socket.gethostname()
+    owner = await asyncio.to_thread(folder.owner) if config.name is None else config.name
     sessions = Sessions(config, manager.store.sessions, launcher, planner, tasks, strict, host=owner)
     stack.push_async_callback(sessions.close, 0)
     try:
@@ -144,7 +145,7 @@ async def _listen(
         strict,
         guard=Guard(settings.allowed_origins, settings.allowed_hosts),
     )
-    server = AiohttpServer(api, refused=refused)
+    server = AiohttpServer(measured(api, api.route_of), refused=refused)
     stack.push_async_callback(server.close)
     wanted = parse_address(config.listen)
     try:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 from outlast.core.policy import Policy
-from outlast.settings import DEFAULT_TASK_MANAGER_LISTEN, Settings
-from outlast.telemetry import records, tracing
-from outlast.telemetry.libraries import quiet_libraries
-from outlast.telemetry.log import configure, get_logger
+from outlast.settings.defaults import DEFAULT_TASK_MANAGER_LISTEN, EVERYWHERE
+from outlast.settings.model import Settings
+from outlast.telemetry import tracing
+from outlast.telemetry.log import get_logger
 from outlastd.launch.loop import run_services
 from outlastd.launch.stop_signal import StopSignal
+from outlastd.launch.telemetry import export_last, set_up_telemetry
 from outlastd.stores.opening import open_store
 from outlastd.stores.port import TaskStore
 from outlastd.task_manager.auth import Access
@@ -23,11 +23,6 @@ from outlastd.task_manager.server import Bound, ServerSettings, TaskManagerServe
 
 #: Seconds that calls under way get when the task manager stops.
 STOP_GRACE = 2.0
-#: Seconds that log handlers of the program's own get for the last lines.
-LOG_GRACE = 0.5
-#: Seconds that the last spans get in all (`docker stop` kills 10 s after its signal; an agent's grace takes 8), and
-#: those of the outbox of it: what is late waits there for whoever serves next.
-SPANS_GRACE, OUTBOX_GRACE = 0.6, 0.4
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,21 +45,12 @@ def run_task_manager(settings: Settings) -> None:
 async def _serve(settings: Settings) -> None:
     stop = StopSignal(settings.shutdown_grace)
     async with AsyncExitStack() as stack:
-        set_up_telemetry(settings, stack)
+        await set_up_telemetry(settings, stack)
         manager = await start_task_manager(settings, stack)
         stop.install()
         get_logger().info("task manager is ready", address=manager.bound.public, store=settings.shown_store)
         await stop.wait()
         get_logger().info("task manager is stopping")
-
-
-def set_up_telemetry(settings: Settings, stack: AsyncExitStack) -> None:
-    """Set up log lines and spans, on the services' loop; ``stack`` exports the last spans when it is left."""
-    configure(level=settings.log_level, logger_name=settings.logger_name)
-    stack.push_async_callback(asyncio.to_thread, records.hand_over_from_here(), LOG_GRACE)
-    quiet_libraries()
-    if tracing.set_up(settings.agent):
-        stack.push_async_callback(asyncio.to_thread, tracing.shutdown, SPANS_GRACE)
 
 
 async def start_task_manager(
@@ -99,11 +85,11 @@ async def start_task_manager(
     stack.push_async_callback(store.close)
     outbox = SpanOutbox(store) if policy.spans else None
     if outbox is not None:
-        stack.push_async_callback(_export_last_spans, outbox)
+        stack.push_async_callback(export_last, outbox)
     server = TaskManagerServer(
         store,
         ServerSettings(
-            listen=settings.task_manager_listen or DEFAULT_TASK_MANAGER_LISTEN,
+            listen=listen_address(settings, embedded=socket is not None),
             search=settings.task_manager_listen is None and socket is not None,
             socket_path=socket,
             socket_access=access if guests else Access(),
@@ -118,12 +104,15 @@ async def start_task_manager(
     return RunningTaskManager(store, server, bound)
 
 
-async def _export_last_spans(outbox: SpanOutbox) -> None:
-    """Export what has ended, then all other spans in the time that is left; switching tracing off again is nothing."""
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + SPANS_GRACE
-    await outbox.flush(OUTBOX_GRACE)
-    await asyncio.to_thread(tracing.shutdown, max(deadline - loop.time(), 0.0))
+def listen_address(settings: Settings, *, embedded: bool) -> str:
+    """Return where a task manager listens, ``HOST:PORT``; an embedded one is an agent's or a session host's."""
+    if settings.task_manager_listen is not None:
+        return settings.task_manager_listen
+    # An agent in a container has to start without a token too. A task manager apart would be of no use to anybody:
+    # there the refusal says what is missing.
+    if settings.container and (settings.token or settings.insecure or not embedded):
+        return DEFAULT_TASK_MANAGER_LISTEN.replace("127.0.0.1", EVERYWHERE)
+    return DEFAULT_TASK_MANAGER_LISTEN
 
 
 def policy_of(settings: Settings) -> Policy:

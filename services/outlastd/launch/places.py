@@ -61,4 +61,9 @@ def make_places(store: Path | None, worker_id: str) -> Places:
 
 def _private_socket() -> Path:
     """Return the path of a socket in a folder of its own, which only this user may enter."""
-    return Path(tempfile.mkdtemp(prefix="outlast-")) / "worker.sock"
+    try:
+        return Path(tempfile.mkdtemp(prefix="outlast-")) / "worker.sock"
+    except OSError as error:  # a root file system that cannot be written, and nothing mounted for such files
+        raise StartRefused(
+            f"no temporary folder can be written ({error.strerror}): set TMPDIR to one that can"
+        ) from error

@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from outlast.settings import Settings, load_settings
+from outlast.settings.model import Settings, load_settings
 from outlast.telemetry.log import get_logger
 from outlastd.front_door.door import Door
 from outlastd.launch.agent import RunningAgent

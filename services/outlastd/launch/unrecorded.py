@@ -7,7 +7,7 @@ import weakref
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
-from outlast.settings import load_settings
+from outlast.settings.model import load_settings
 from outlast.tasks.call_pool import CallPool
 from outlast.tasks.loops import LoopThread
 from outlastd.front_door.door import Door

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from outlast.settings import DEFAULT_TASK_MANAGER_LISTEN, Settings
+from outlast.settings.model import Settings
 from outlast.tasks.channel import Replicas
 from outlast.tasks.deadlines import Deadlines
 from outlast.tasks.following import Follower
 from outlast.tasks.stream import WorkerIdentity, WorkerStream
 from outlast.tasks.submitted import run_submitted
 from outlast.telemetry.log import get_logger
-from outlastd.launch.manager import start_task_manager
+from outlastd.launch.manager import listen_address, start_task_manager
 from outlastd.launch.places import make_places
 from outlastd.task_manager.worker_lock import WorkerLock
 
@@ -105,8 +105,9 @@ async def _embedded(settings: Settings, worker_id: str, stack: AsyncExitStack) -
         stack.callback(lock.release)
     manager = await start_task_manager(settings, stack, socket=places.socket, agent=settings.agent, worker_id=worker_id)
     bound = manager.bound
-    if settings.task_manager_listen is None and bound.public != DEFAULT_TASK_MANAGER_LISTEN:
-        get_logger().warning("port is taken", wanted=DEFAULT_TASK_MANAGER_LISTEN, taken_instead=bound.public)
+    wanted = listen_address(settings, embedded=True)
+    if settings.task_manager_listen is None and bound.public != wanted:
+        get_logger().warning("port is taken", wanted=wanted, taken_instead=bound.public)
     return _Manager(
         Replicas([bound.private]),
         bound.private,

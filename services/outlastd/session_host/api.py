@@ -68,6 +68,10 @@ class Api:
         self._routes.add("GET", "/ping", self._ping)
         self._routes.add("GET", "/runtimes/{}/ws", self._no_websocket)
 
+    def route_of(self, request: Request) -> str:
+        """Return the pattern of the path that a request is answered at; empty where there is nothing."""
+        return self._routes.route_of(request.raw_path)
+
     async def handle(self, request: Request) -> Response:
         """Return the answer to a request; whoever gets a body of chunks closes it.
 

@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from outlast import limits
-from outlast.setting_values import ListenAddress
+from outlast.settings.values import ListenAddress
 from outlastd.session_host.config_machine import (
     AgentCard,
     Command,
@@ -174,7 +174,7 @@ class HostConfig(_Table):
     listen: ListenAddress = "127.0.0.1:8080"
     #: How clients reach the host, without a path; None for the plain HTTP of whatever name they use.
     public_url: PublicUrl | None = None
-    #: The owner of the sessions in the store; None for the machine's name.
+    #: The owner of the sessions in the store; None for the name that the machine had when the folder was made.
     name: NonEmpty | None = None
     #: Where the host keeps what is its own; None for ``.outlast`` beside the configuration.
     folder: Folder | None = None

@@ -11,7 +11,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from outlast.core.errors import StartRefused
-from outlast.setting_values import Address, parse_address
+from outlast.settings.defaults import EVERYWHERE
+from outlast.settings.values import Address, parse_address
 from outlastd.front_door.guard import is_loopback
 from outlastd.session_host.config import HostConfig
 from outlastd.session_host.config_errors import ConfigSource, nearest
@@ -26,11 +27,18 @@ MAX_BYTES = 1024 * 1024
 
 
 def load_config(
-    path: Path, *, host: str | None = None, port: int | None = None, token: bool = False, **given: Any
+    path: Path,
+    *,
+    host: str | None = None,
+    port: int | None = None,
+    token: bool = False,
+    container: bool = False,
+    **given: Any,
 ) -> HostConfig:
     """Read and check a file. ``given`` holds keys of the top that win over it, as does where to listen; None is none.
 
     ``token``: whether there is a token for callers to show that does not stand in the file (OUTLAST_TOKEN).
+    ``container``: whether to listen on all addresses where nobody says.
 
     Raises:
         StartRefused: something cannot be taken; one line that names file and line of all that is wrong.
@@ -41,7 +49,7 @@ def load_config(
         data = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise source.broken(error) from None
-    return _check(source, data, path.absolute().parent, host, port, token, given)
+    return _check(source, data, path.absolute().parent, host, port, token, container, given)
 
 
 def config_for(
@@ -50,6 +58,7 @@ def config_for(
     host: str | None = None,
     port: int | None = None,
     token: bool = False,
+    container: bool = False,
     idle_timeout: str | None = None,
     max_lifetime: str | None = None,
     **given: Any,
@@ -61,7 +70,7 @@ def config_for(
     """
     agent = {"file": program.absolute(), "idle_timeout": idle_timeout, "max_lifetime": max_lifetime}
     data = {"agents": {agent_name(program.stem): {key: value for key, value in agent.items() if value is not None}}}
-    return _check(ConfigSource(str(program)), data, program.absolute().parent, host, port, token, given)
+    return _check(ConfigSource(str(program)), data, program.absolute().parent, host, port, token, container, given)
 
 
 def _read(path: Path) -> str:
@@ -86,10 +95,13 @@ def _check(
     host: str | None,
     port: int | None,
     token: bool,
+    container: bool,
     given: dict[str, Any],
 ) -> HostConfig:
     """Return the configuration that ``data`` and what was given beside it make. Raises StartRefused."""
     given = {key: value for key, value in given.items() if value is not None}
+    if container and host is None and "listen" not in data:
+        host = EVERYWHERE
     if host is not None or port is not None:
         given["listen"] = _listen(data.get("listen"), host, port)
     if isinstance(store := given.get("store"), str):
@@ -120,7 +132,7 @@ def _wrong(config: HostConfig, token: bool) -> Iterator[tuple[KeyPath, str]]:
         yield (
             ("listen",),
             f"nobody but this machine is served without credentials, and others can reach {config.listen}: "
-            "configure [[auth.keys]] or [auth.jwt], or listen on 127.0.0.1",
+            "set OUTLAST_TOKEN, configure [[auth.keys]] or [auth.jwt], or listen on 127.0.0.1",
         )
     for what in ("name", "access_key"):
         seen: set[str] = set()

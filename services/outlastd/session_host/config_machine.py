@@ -17,7 +17,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, ValidationInfo
 
-from outlast.setting_values import SQLITE, StoreUrl
+from outlast.settings.values import SQLITE, StoreUrl
 from outlastd.session_host.config_values import VARIABLE, CommandLine
 
 T = TypeVar("T")

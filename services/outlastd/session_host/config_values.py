@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from outlast.setting_values import Seconds
+from outlast.settings.values import Bytes, Seconds
 from outlastd.session_host.forwarding import HEADER_NAME, may_pass
 
 #: What the host itself tells a process of a session; nobody else may.
@@ -23,6 +23,7 @@ HOST_VARIABLES = frozenset(
         "OUTLAST_SESSION",
         "OUTLAST_SHUTDOWN_GRACE",
         "OUTLAST_STORE",
+        "OUTLAST_STORE_FILE",
         "OUTLAST_TASK_MANAGER",
         "OUTLAST_TLS_CA",
         "OUTLAST_TOKEN",
@@ -39,8 +40,6 @@ _NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_-]{0,99}")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PREFIX = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]{0,255}")
 _ACCESS_KEY = re.compile(r"[A-Za-z0-9_]{1,128}")  # it stands before a slash in a signature's scope
-_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(|b|kb|mb|gb|kib|mib|gib)", re.IGNORECASE)
-_UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 #: Signatures that only the issuer can make: with a shared secret, or with none, anybody who may check could sign.
 _ALGORITHMS = frozenset(f"{kind}{bits}" for kind in ("RS", "ES", "PS") for bits in (256, 384, 512)) | {"EdDSA"}
 
@@ -160,16 +159,6 @@ def _whole(value: object) -> object:
     return _number(value)
 
 
-def _size(value: object) -> object:
-    if not isinstance(value, str):
-        return _number(value)
-    match = _SIZE.fullmatch(value.strip())
-    if match is None:
-        raise ValueError(f"{value!r} is no size; write bytes, or a number with KB, MB, GB, KiB, MiB or GiB")
-    number, unit = match.groups()
-    return int(float(number) * _UNITS[unit.lower()])
-
-
 AgentName = Annotated[str, AfterValidator(_agent)]
 Variable = Annotated[str, AfterValidator(_variable)]
 #: A variable that the configuration may set in the processes of a session, or pass on to them.
@@ -190,5 +179,6 @@ Flag = Annotated[bool, Field(strict=True)]
 Duration = Annotated[Seconds, Field(gt=0), BeforeValidator(_number)]
 #: Seconds, or none.
 Grace = Annotated[Seconds, BeforeValidator(_number)]
-Size = Annotated[int, Field(gt=0), BeforeValidator(_size)]
+#: Bytes.
+Size = Annotated[Bytes, BeforeValidator(_number)]
 Count = Annotated[int, Field(gt=0), BeforeValidator(_whole)]

@@ -7,16 +7,18 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from outlast.core.session import SessionKey
-from outlast.settings import DEFAULT_PORT
+from outlast.settings.defaults import DEFAULT_PORT
 from outlastd.session_host.config import AgentConfig
 from outlastd.session_host.guest_client import Endpoint
 
 #: Where programs and certificates are, and how people are spoken to.
 _OF_THE_MACHINE = frozenset({"PATH", "LANG", "LANGUAGE", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE"})
-#: Where traces go. The headers of an exporter hold its key: they are passed on only where the configuration names them.
-_OF_TRACING = frozenset(
+_METRICS_EXPORTER = "OTEL_METRICS_EXPORTER"
+#: Where traces and metrics go. The headers of an exporter hold its key: they are passed on only where the
+#: configuration names them.
+_OF_TELEMETRY = frozenset(
     {"OTEL_SDK_DISABLED", "OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES", "OTEL_PROPAGATORS"}
-    | {"OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG"}
+    | {"OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG", "OTEL_BSP_SCHEDULE_DELAY", "OTEL_METRIC_EXPORT_INTERVAL"}
     | {f"OTEL_{signal}_EXPORTER" for signal in ("TRACES", "METRICS", "LOGS")}
     | {
         f"OTEL_EXPORTER_OTLP_{signal}{option}"
@@ -24,12 +26,15 @@ _OF_TRACING = frozenset(
         for option in ("ENDPOINT", "PROTOCOL", "INSECURE", "CERTIFICATE", "TIMEOUT", "COMPRESSION")
     }
 )
-#: How an agent behaves, where the host was told so for all of them (outlast.settings).
+#: How an agent behaves, where the host was told so for all of them (outlast.settings.model).
 _OF_AGENTS = frozenset(
     f"OUTLAST_{name}"
     for name in (
         "LOG_LEVEL",
         "LOGGER_NAME",
+        "LOG_CAPTURE",
+        "LOG_KEYS",
+        "TRACE_URL",
         "ERROR_DETAIL",
         "BUSY_INVOCATIONS",
         "ACK_TIMEOUT",
@@ -50,7 +55,10 @@ _NAME = "outlast"
 
 def passed_on(host: Mapping[str, str]) -> dict[str, str]:
     """Return those of the host's variables that every agent gets."""
-    return {name: value for name, value in host.items() if _is_harmless(name, value)}
+    harmless = {name: value for name, value in host.items() if _is_harmless(name, value)}
+    if _METRICS_EXPORTER in harmless:
+        harmless[_METRICS_EXPORTER] = _without_page(harmless[_METRICS_EXPORTER])
+    return harmless
 
 
 def make_environment(
@@ -101,7 +109,12 @@ def make_environment(
     )
 
 
+def _without_page(exporters: str) -> str:
+    """Return the exporters of metrics without the page for Prometheus: a listener, of which the host has the one."""
+    return ",".join(name for name in exporters.split(",") if name.strip().lower() != "prometheus") or "none"
+
+
 def _is_harmless(name: str, value: str) -> bool:
     if name.endswith("ENDPOINT") and "@" in value:  # a name and a password
         return False
-    return name in _OF_THE_MACHINE | _OF_TRACING | _OF_AGENTS or name.startswith("LC_")
+    return name in _OF_THE_MACHINE | _OF_TELEMETRY | _OF_AGENTS or name.startswith("LC_")

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from multidict import CIMultiDict
 
-from outlast.headers import CUSTOM_PREFIX, TASK_COUNT, TASK_IDS, is_forwardable_header
+from outlast.headers import CUSTOM_PREFIX, TASK_COUNT, TASK_IDS, TRACE_URL, is_forwardable_header
 from outlastd.session_host.api_error import invalid
 
 #: Of a request, and how many characters a value has at the most. Session, request and user are told by the host.
@@ -34,6 +34,7 @@ _OF_ANSWERS = (
     "Mcp-Protocol-Version",
     TASK_IDS,
     TASK_COUNT,
+    TRACE_URL,
 )
 #: What can be the name of a header (RFC 9110, section 5.1).
 HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,256}")

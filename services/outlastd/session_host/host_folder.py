@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
+import socket
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,8 @@ class HostFolder:
         """
         try:
             path.mkdir(mode=PASS_THROUGH, parents=True, exist_ok=True)
-            path.chmod(PASS_THROUGH)
+            if path.stat().st_uid == os.geteuid():  # a volume is often root's, and this user's by its group
+                path.chmod(PASS_THROUGH)
             sockets = make_socket_root(path)
             (path / "store").mkdir(mode=0o700, exist_ok=True)
             lock = os.open(path / "host.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -73,6 +75,19 @@ class HostFolder:
         with os.fdopen(descriptor, "w") as file:
             file.write(token + "\n")
         return token
+
+    def owner(self) -> str:
+        """Return the name in the folder; the first time, the machine's.
+
+        A container made anew has another name each time, and what its folder's earlier host has left is its to settle.
+        """
+        file = self.path / "name"
+        with suppress(FileNotFoundError):
+            if name := file.read_text("utf-8").strip():
+                return name
+        name = socket.gethostname()
+        file.write_text(f"{name}\n", "utf-8")
+        return name
 
     def close(self) -> None:
         """Let another host have the folder."""

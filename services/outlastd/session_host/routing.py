@@ -43,6 +43,14 @@ class Routes:
             return methods[method], segments
         raise not_found("There is nothing at this path; an agent is asked at /runtimes/AGENT/invocations")
 
+    def route_of(self, raw_path: str) -> str:
+        """Return the pattern that a path belongs to; empty for none."""
+        try:
+            path = with_whole_arn(raw_path.split("/")[1:])
+        except ApiError:
+            return ""
+        return next(("/" + "/".join(pattern) for pattern in self._patterns if _match(pattern, path) is not None), "")
+
 
 def _match(pattern: tuple[str, ...], path: list[str]) -> tuple[str, ...] | None:
     if len(pattern) != len(path):

@@ -9,6 +9,7 @@ from outlast.core.session import EndReason, Session, SessionKey, SessionState, b
 from outlast.telemetry.log import get_logger
 from outlastd.session_host.clock import Clock
 from outlastd.session_host.ports import SessionTasks
+from outlastd.session_host.session_metrics import SessionMetrics
 from outlastd.stores.session_port import SessionStore
 
 #: Seconds before an end that could not be recorded is tried again; twice as many each time, up to the last.
@@ -18,7 +19,11 @@ FIRST_RETRY, LAST_RETRY = 1.0, 60.0
 class SessionRecord:
     """Writes down the sessions of one host."""
 
-    def __init__(self, store: SessionStore, tasks: SessionTasks, clock: Clock, host: str) -> None:
+    def __init__(
+        self, store: SessionStore, tasks: SessionTasks, clock: Clock, host: str, metrics: SessionMetrics | None = None
+    ) -> None:
+        """``metrics`` counts what is recorded; None while metrics are off."""
+        self._metrics = metrics
         self._store = store
         self._tasks = tasks
         self._clock = clock
@@ -42,11 +47,17 @@ class SessionRecord:
         if known is not None and known.state is not SessionState.STOPPED and known.host == self._host:
             # An outage of the store has left it so: whatever lives on this host is in the registry, and this is not.
             await self._end(known, EndReason.HOST_LOST, "its end could not be recorded")
-        return await self._store.begin(record.key, self._host, principal=record.principal, user=record.user)
+        session = await self._store.begin(record.key, self._host, principal=record.principal, user=record.user)
+        if self._metrics is not None:
+            self._metrics.began(session.key)
+        return session
 
     async def ready(self, session: Session) -> Session:
         """Record that a run answers. Raises OutlastError."""
-        return await self._store.ready(session.key, session.epoch)
+        session = await self._store.ready(session.key, session.epoch)
+        if self._metrics is not None:
+            self._metrics.ready(session)
+        return session
 
     async def stopping(self, session: Session) -> None:
         """Record that a run is told to end, if the store can take it: what is to end ends anyway."""
@@ -79,9 +90,15 @@ class SessionRecord:
         """End what an earlier host of this name has left in the record; return how many. Raises OutlastError."""
         left = await self._store.end_all(self._host, reason, message)
         for session in left:
+            self._note_end(session.key, reason)
             await self._tasks.lose(session.key, message)
         return len(left)
 
     async def _end(self, session: Session, reason: EndReason, message: str) -> None:
         await self._tasks.lose(session.key, message)
         await self._store.end(session.key, session.epoch, reason, message)
+        self._note_end(session.key, reason)
+
+    def _note_end(self, key: SessionKey, reason: EndReason) -> None:
+        if self._metrics is not None:
+            self._metrics.ended(key, reason)

@@ -16,6 +16,7 @@ from outlastd.session_host.live_session import LiveSession, Means
 from outlastd.session_host.ports import Launcher, SessionTasks
 from outlastd.session_host.principal import Principal
 from outlastd.session_host.session_list import SessionList, SessionPage
+from outlastd.session_host.session_metrics import session_metrics
 from outlastd.session_host.session_record import SessionRecord
 from outlastd.session_host.session_view import SessionView, ViewState, Vitals
 from outlastd.session_host.starting import Planning, Starting
@@ -47,7 +48,8 @@ class Sessions:
         self._host = host
         clock = clock or SystemClock()
         self._clock = clock
-        self._record = SessionRecord(store, tasks, clock, host)
+        self._metrics = session_metrics()
+        self._record = SessionRecord(store, tasks, clock, host, self._metrics)
         starting = Starting(planner, launcher, clock, at_a_time=config.max_starting, ping_timeout=config.ping_timeout)
         self._strict = strict
         self._means = Means(config, self._record, starting, strict, clock)
@@ -175,13 +177,16 @@ class Sessions:
         live = LiveSession(self._means, agent, record, known, lambda: self._forget(key))
         self._live[key] = live
         self._strict.session_begun(key)
+        if self._metrics is not None:
+            self._metrics.came(key)
         life = asyncio.create_task(live.live(), name=f"outlast {key}")
         self._lives.add(life)
         life.add_done_callback(self._lived)
         return live
 
     def _forget(self, key: SessionKey) -> None:
-        self._live.pop(key, None)
+        if self._live.pop(key, None) is not None and self._metrics is not None:
+            self._metrics.went(key)
         self._strict.ended(key)
 
     def _lived(self, life: asyncio.Task[None]) -> None:

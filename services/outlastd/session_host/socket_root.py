@@ -25,11 +25,12 @@ def socket_root(folder: Path) -> Path:
 
 
 def make_socket_root(folder: Path) -> Path:
-    """Make that folder, and return it. Blocks. Raises OSError when it cannot be had."""
+    """Make that folder, unless it is the host's own, and return it. Blocks. Raises OSError when it cannot be had."""
     root = socket_root(folder)
-    root.mkdir(mode=PASS_THROUGH, parents=True, exist_ok=True)
-    check_own(root)
-    root.chmod(PASS_THROUGH)
+    if root != folder:
+        root.mkdir(mode=PASS_THROUGH, parents=True, exist_ok=True)
+        check_own(root)
+        root.chmod(PASS_THROUGH)
     return root
 
 

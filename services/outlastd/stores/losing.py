@@ -14,6 +14,7 @@ from outlast.core.state import StateReason
 from outlast.core.task import Task
 from outlast.core.worker import Worker
 from outlast.telemetry.log import get_logger
+from outlast.telemetry.metrics.task_metrics import count_lost_leases
 
 #: How many workers whose lease has run out lose it in one call.
 EXPIRED_AT_ONCE = 100
@@ -43,6 +44,7 @@ async def lose_each(worker_ids: Iterable[str], lose: Callable[[str], Awaitable[S
     """
     ids = list(worker_ids)
     changes: list[Change] = []
+    leases = 0
     unavailable: StoreUnavailable | None = None
     for worker_id, outcome in zip(ids, await asyncio.gather(*map(lose, ids), return_exceptions=True), strict=True):
         if isinstance(outcome, StoreUnavailable):
@@ -51,6 +53,8 @@ async def lose_each(worker_ids: Iterable[str], lose: Callable[[str], Awaitable[S
             get_logger().error("lease of a lost worker cannot be taken", workerId=worker_id, error=outcome)
         else:
             changes += outcome
+            leases += bool(outcome)
+    count_lost_leases(leases)
     if unavailable is not None and not changes:  # what has changed has to be told: the next call says it again
         raise unavailable
     return changes

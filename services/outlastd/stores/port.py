@@ -63,6 +63,19 @@ class EndedTask:
     events: Sequence[TaskEvent]
 
 
+@dataclass(frozen=True, slots=True)
+class Census:
+    """How many tasks of an agent are in a state that is not terminal."""
+
+    agent: str
+    state: TaskState
+    tasks: int
+    #: How many of them any worker of the agent may begin now: nobody's, and none whose next attempt has to wait.
+    backlog: int
+    #: For how long the one of these has been waiting that has waited longest; zero where there is none.
+    longest_wait: timedelta
+
+
 class TaskStore(Protocol):
     """Durable tasks, events, workers with their leases, idempotency keys and the span outbox.
 
@@ -190,6 +203,13 @@ class TaskStore(Protocol):
         """Return up to ``limit`` tasks, newest first by (created_at, task_id), strictly after ``after``.
 
         Without ``full``, ``result``, ``input`` and ``metadata`` are None and are not read.
+        """
+        ...
+
+    async def census(self) -> Sequence[Census]:
+        """Count the tasks that have not ended, by agent and state; what has none is left out.
+
+        What it costs grows with their number, and not with that of the tasks that have ended.
         """
         ...
 

@@ -17,7 +17,7 @@ from outlastd.stores import postgres_statements as statements
 from outlastd.stores import postgres_task_writes as task_writes
 from outlastd.stores import postgres_worker_writes as worker_writes
 from outlastd.stores.losing import lose_each
-from outlastd.stores.port import Applied, EndedTask, Position, SessionEvent, TaskFilter
+from outlastd.stores.port import Applied, Census, EndedTask, Position, SessionEvent, TaskFilter
 from outlastd.stores.postgres_active import ActiveTasks
 from outlastd.stores.postgres_applying import Applier
 from outlastd.stores.postgres_clock import ServerClock
@@ -28,6 +28,7 @@ from outlastd.stores.postgres_migrations import migrate
 from outlastd.stores.postgres_pool import ConnectionPool
 from outlastd.stores.postgres_sessions import PostgresSessionStore
 from outlastd.stores.rows import microseconds
+from outlastd.stores.store_metrics import Access
 
 T = TypeVar("T")
 
@@ -94,7 +95,7 @@ class PostgresTaskStore:
 
     async def held(self, worker_id: str, *, full: bool = False) -> Sequence[Task]:
         """Return the tasks that the worker holds under its epoch and that have not ended, the oldest first."""
-        return await self._do(lambda db: reads.held(db, worker_id, full))
+        return await self._read(lambda db: reads.held(db, worker_id, full))
 
     async def expire_workers(self, spare: frozenset[str], as_of: datetime | None = None) -> Sequence[Change]:
         """Do what ``lose_worker`` does to workers whose lease has run out (by ``as_of``), but to ``spare``."""
@@ -117,7 +118,7 @@ class PostgresTaskStore:
 
     async def living_workers(self) -> Sequence[Worker]:
         """Return the workers whose lease nobody has taken away, by epoch."""
-        return await self._do(reads.living_workers)
+        return await self._read(reads.living_workers)
 
     # -- tasks -----------------------------------------------------------------------------------------
 
@@ -142,17 +143,21 @@ class PostgresTaskStore:
     async def cancel_requests(self, worker_ids: Iterable[str]) -> Sequence[Task]:
         """Return the tasks that these workers hold and somebody has asked to cancel."""
         ids = list(worker_ids)
-        return await self._do(lambda db: reads.cancel_requests(db, ids)) if ids else []
+        return await self._read(lambda db: reads.cancel_requests(db, ids)) if ids else []
 
     async def get(self, task_id: int) -> Task:
         """Return a task. Raises TaskNotFound."""
-        return await self._do(lambda db: reads.get(db, task_id))
+        return await self._read(lambda db: reads.get(db, task_id))
 
     async def list(
         self, which: TaskFilter, limit: int, after: Position | None = None, *, full: bool = False
     ) -> Sequence[Task]:
         """Return up to ``limit`` tasks, newest first, strictly after ``after``."""
-        return await self._do(lambda db: reads.list_tasks(db, which, limit, after, full))
+        return await self._read(lambda db: reads.list_tasks(db, which, limit, after, full))
+
+    async def census(self) -> Sequence[Census]:
+        """Count the tasks that have not ended, by agent and state."""
+        return await self._read(lambda db: reads.census(db, self._clock.now()))
 
     async def delete(self, task_id: int) -> None:
         """Delete a terminal task with its events. Raises TaskNotFound, IllegalTransition."""
@@ -166,13 +171,13 @@ class PostgresTaskStore:
 
     async def events(self, task_id: int, after_generation: int, limit: int) -> Sequence[TaskEvent]:
         """Return up to ``limit`` events of a task after a generation, in order. Raises TaskNotFound."""
-        return await self._do(lambda db: reads.events(db, task_id, after_generation, limit))
+        return await self._read(lambda db: reads.events(db, task_id, after_generation, limit))
 
     async def session_events(
         self, session_id: str, after: str, limit: int, *, agent: str = ""
     ) -> Sequence[SessionEvent]:
         """Return up to ``limit`` events of a session's tasks after a cursor, in commit order."""
-        return await self._do(lambda db: reads.session_events(db, session_id, after, limit, agent))
+        return await self._read(lambda db: reads.session_events(db, session_id, after, limit, agent))
 
     def announce(self, task_ids: Iterable[int]) -> None:
         """Hint to the other processes on this database that tasks have changed."""
@@ -199,7 +204,7 @@ class PostgresTaskStore:
         """Return the time by the database's clock."""
         if self._clock.injected is not None:
             return self._clock.now()
-        return await self._do(self._ask_clock)
+        return await self._read(self._ask_clock)
 
     async def close(self) -> None:
         """Finish what is under way and let the database go."""
@@ -214,6 +219,9 @@ class PostgresTaskStore:
 
     async def _do(self, work: Callable[[Connection], Awaitable[T]]) -> T:
         return await self._pool.run(lambda connection, _: work(connection))
+
+    async def _read(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        return await self._pool.run(lambda connection, _: work(connection), Access.READ)
 
     async def _change(self, work: Callable[[Connection, datetime], Awaitable[Sequence[Change]]]) -> Sequence[Change]:
         """Run work whose changes are to tasks that operations may come for next."""

@@ -9,7 +9,7 @@ from typing import cast
 import asyncpg
 
 from outlast.core.errors import OutlastError, StartRefused, StoreRefused, StoreUnavailable
-from outlast.setting_values import without_password
+from outlast.settings.values import without_password
 from outlastd.stores.postgres_connection import Connection
 from outlastd.stores.postgres_migrations import SCHEMA
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar, cast
 
 import asyncpg
+from asyncpg.pool import PoolConnectionProxy
 
 from outlast.core.errors import StoreUnavailable
 from outlastd.stores.postgres_connecting import BROKEN, GOODBYE_TIMEOUT, answer_for, create_pool
 from outlastd.stores.postgres_connection import Connection
 from outlastd.stores.postgres_writing import Stale
+from outlastd.stores.store_metrics import Access, Occupancy, StoreMetrics, store_metrics, transaction
 
 T = TypeVar("T")
 
@@ -27,6 +30,8 @@ RELEASE_TIMEOUT = 2.0
 CLOSE_TIMEOUT = 2.0
 #: How often the rows may be others than those that were decided on, or transactions get into each other's way.
 MAX_TRIES = 12
+#: The name of the connections in metrics.
+NAME = "outlast-store"
 _IN_THE_WAY = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 
 #: Work on a connection; given how often it has been tried before.
@@ -36,15 +41,19 @@ Work = Callable[[Connection, int], Awaitable[T]]
 class ConnectionPool:
     """Runs work on connections, each piece to its end: whoever asked for it may go away meanwhile."""
 
-    def __init__(self, pool: asyncpg.Pool) -> None:
+    def __init__(self, pool: asyncpg.Pool, metrics: StoreMetrics | None = None) -> None:
         self._pool = pool
+        self._metrics = metrics
+        #: How many connections are in use, and how many pieces of work wait for one.
+        self._used = self._waiting = 0
+        self._end_metrics = None if metrics is None else metrics.pool(NAME, pool.get_max_size(), self._occupancy)
         self._under_way: set[asyncio.Task[object]] = set()
         self._closed = False
 
     @classmethod
     async def open(cls, url: str) -> ConnectionPool:
         """Make the pool; it connects when it is used."""
-        return cls(await create_pool(url, POOL_SIZE))
+        return cls(await create_pool(url, POOL_SIZE), store_metrics("postgresql"))
 
     async def finish(self, work: Callable[[], Awaitable[T]]) -> T:
         """Run something to its end, and wait for it.
@@ -59,7 +68,7 @@ class ConnectionPool:
         task.add_done_callback(self._ended)
         return await asyncio.shield(task)
 
-    async def do(self, work: Work[T]) -> T:
+    async def do(self, work: Work[T], access: Access = Access.WRITE) -> T:
         """Run work on a connection, again when its rows have changed meanwhile.
 
         Raises:
@@ -67,7 +76,7 @@ class ConnectionPool:
         """
         for tries in range(MAX_TRIES):
             try:
-                return await self._once(work, tries)
+                return await self._once(work, tries, access)
             except (Stale, *_IN_THE_WAY):
                 await asyncio.sleep(random.uniform(0, 0.002) * tries)
             except Exception as error:
@@ -77,9 +86,9 @@ class ConnectionPool:
                 raise answer from error
         raise StoreUnavailable("what is to be changed is being changed by others all the time")
 
-    async def run(self, work: Work[T]) -> T:
+    async def run(self, work: Work[T], access: Access = Access.WRITE) -> T:
         """Run work on a connection to its end (``finish``, ``do``)."""
-        return await self.finish(lambda: self.do(work))
+        return await self.finish(lambda: self.do(work, access))
 
     async def close(self) -> None:
         """Let what is under way finish, then disconnect."""
@@ -94,8 +103,22 @@ class ConnectionPool:
                 await self._pool.close()
         except BROKEN:
             self._pool.terminate()
+        if self._end_metrics is not None:
+            self._end_metrics()
 
-    async def _once(self, work: Work[T], tries: int) -> T:
+    async def _once(self, work: Work[T], tries: int, access: Access) -> T:
+        connection = await self._acquire()
+        self._used += 1
+        try:
+            with transaction(self._metrics, access):
+                return await work(cast("Connection", connection), tries)
+        finally:
+            self._used -= 1
+            await self._pool.release(connection, timeout=RELEASE_TIMEOUT)
+
+    async def _acquire(self) -> PoolConnectionProxy[asyncpg.Record]:
+        began = time.perf_counter()
+        self._waiting += 1
         try:
             connection = await self._pool.acquire(timeout=ACQUIRE_TIMEOUT)
         except TimeoutError as error:
@@ -103,10 +126,15 @@ class ConnectionPool:
                 f"no connection to the database within {ACQUIRE_TIMEOUT:g} s: all {self._pool.get_max_size()} are in "
                 "use, or it does not answer"
             ) from error
-        try:
-            return await work(cast("Connection", connection), tries)
         finally:
-            await self._pool.release(connection, timeout=RELEASE_TIMEOUT)
+            self._waiting -= 1
+        if self._metrics is not None:
+            self._metrics.waited(NAME, time.perf_counter() - began)
+        return connection
+
+    def _occupancy(self) -> Occupancy:
+        """Return what the pool is at; on the thread of whoever collects."""
+        return self._used, self._pool.get_idle_size(), self._waiting
 
     def _ended(self, task: asyncio.Task[object]) -> None:
         self._under_way.discard(task)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 from outlast.core.errors import InvalidField, TaskNotFound
@@ -12,9 +13,9 @@ from outlast.core.task import Task
 from outlast.core.worker import Worker
 from outlastd.stores import deciding
 from outlastd.stores import postgres_statements as statements
-from outlastd.stores.port import EndedTask, Position, SessionEvent, TaskFilter
+from outlastd.stores.port import Census, EndedTask, Position, SessionEvent, TaskFilter
 from outlastd.stores.postgres_connection import Connection
-from outlastd.stores.rows import event_from_row, microseconds, task_from_row, worker_from_row
+from outlastd.stores.rows import census_from_row, event_from_row, microseconds, task_from_row, worker_from_row
 
 #: Where a session's events are read on: the transaction and the number of the event before. Both fit 63 bits.
 _CURSOR = re.compile("x([0-9]{1,18})n([0-9]{1,18})")
@@ -59,6 +60,11 @@ async def cancel_requests(connection: Connection, worker_ids: Iterable[str]) -> 
     """Return the tasks that these workers hold and somebody has asked to cancel."""
     rows = await connection.fetch(statements.GET_CANCEL_REQUESTS, list(worker_ids))
     return [task_from_row(row) for row in rows]
+
+
+async def census(connection: Connection, now: datetime) -> Sequence[Census]:
+    """Count the tasks that have not ended, by agent and state."""
+    return [census_from_row(row, now) for row in await connection.fetch(statements.GET_CENSUS, microseconds(now))]
 
 
 async def living_workers(connection: Connection) -> Sequence[Worker]:

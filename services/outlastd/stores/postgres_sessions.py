@@ -23,6 +23,7 @@ from outlastd.stores.postgres_writing import Stale
 from outlastd.stores.rows import microseconds
 from outlastd.stores.session_port import SessionFilter, SessionPosition
 from outlastd.stores.session_rows import session_changing_values, session_fixed_values, session_from_row
+from outlastd.stores.store_metrics import Access
 
 T = TypeVar("T")
 
@@ -73,17 +74,17 @@ class PostgresSessionStore:
 
     async def get(self, key: SessionKey) -> Session:
         """Return a session. Raises SessionNotFound."""
-        return await self._do(lambda db: _get(db, key))
+        return await self._read(lambda db: _get(db, key))
 
     async def list(self, which: SessionFilter, limit: int, after: SessionPosition | None = None) -> Sequence[Session]:
         """Return up to ``limit`` sessions, newest first, after ``after``."""
         query, parameters = page(which, limit, after)
-        return [session_from_row(row) for row in await self._do(lambda db: db.fetch(query, *parameters))]
+        return [session_from_row(row) for row in await self._read(lambda db: db.fetch(query, *parameters))]
 
     async def active_tasks(self, keys: Sequence[SessionKey]) -> Mapping[SessionKey, int]:
         """Return how many tasks of each session have not ended; sessions without any are left out."""
         agents, ids = [key.agent for key in keys], [key.session_id for key in keys]
-        rows = await self._do(lambda db: db.fetch(statements.COUNT_ACTIVE_TASKS, agents, ids))
+        rows = await self._read(lambda db: db.fetch(statements.COUNT_ACTIVE_TASKS, agents, ids))
         return {SessionKey(agent, session_id): number for agent, session_id, number in rows}
 
     async def delete_ended(self, older_than: timedelta, limit: int) -> int:
@@ -93,6 +94,9 @@ class PostgresSessionStore:
 
     async def _do(self, work: Callable[[Connection], Awaitable[T]]) -> T:
         return await self._pool.run(lambda connection, _: work(connection))
+
+    async def _read(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        return await self._pool.run(lambda connection, _: work(connection), Access.READ)
 
 
 def page(which: SessionFilter, limit: int, after: SessionPosition | None) -> tuple[str, Sequence[Any]]:

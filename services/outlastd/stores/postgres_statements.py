@@ -67,6 +67,17 @@ GET_CANCEL_REQUESTS = f"""
      WHERE worker_id = ANY($1::text[]) AND cancel_requested_at IS NOT NULL AND state IN (2, 6, 8)
      ORDER BY cancel_requested_at, task_id
 """
+#: How many tasks have not ended, by agent and state; how many of them any worker may begin, and since when the first of
+#: these has waited. (now)
+GET_CENSUS = """
+    SELECT agent, state, count(*), count(since), min(since)
+      FROM (SELECT agent, state,
+                   CASE WHEN state = 1 AND worker_id = '' AND coalesce(next_attempt_at, 0) <= $1::bigint
+                        THEN greatest(updated_at, next_attempt_at) END AS since
+              FROM tasks
+             WHERE state IN (1, 2, 6, 8)) AS active
+     GROUP BY agent, state
+"""
 #: What a new task depends on: whether its id is taken, and how many wait. (task_id, agent, where to stop counting)
 GET_ROOM = """
     SELECT EXISTS (SELECT FROM tasks WHERE task_id = $1),

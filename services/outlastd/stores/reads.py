@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -15,19 +16,23 @@ from outlast.core.task import Task
 from outlast.core.worker import Worker
 from outlastd.stores import statements
 from outlastd.stores.database import answer_for
-from outlastd.stores.port import Position, SessionEvent, TaskFilter
-from outlastd.stores.rows import event_from_row, microseconds, task_from_row, worker_from_row
+from outlastd.stores.port import Census, Position, SessionEvent, TaskFilter
+from outlastd.stores.rows import census_from_row, event_from_row, microseconds, task_from_row, worker_from_row
+from outlastd.stores.store_metrics import Access, StoreMetrics, transaction
 from outlastd.stores.thread import Job
 
 #: Where a session's events are read on: the number of the event before, at most 18 digits, which fit 63 bits.
 _CURSOR = re.compile("e([0-9]{1,18})")
 
 
-def read_each(connection: sqlite3.Connection, jobs: Sequence[Job]) -> None:
+def read_each(metrics: StoreMetrics | None, connection: sqlite3.Connection, jobs: Sequence[Job]) -> None:
     """Run every job by itself: what the reading thread of a store does."""
     for job in jobs:
+        # Looking for what others have written is no transaction, and would be most of them.
+        measuring = None if job.work is data_version else metrics
         try:
-            job.result = job.work(connection)
+            with transaction(measuring, Access.READ):
+                job.result = job.work(connection)
         except Exception as error:
             job.error = answer_for(error)
 
@@ -64,6 +69,11 @@ def cancel_requests(connection: sqlite3.Connection, worker_ids: Iterable[str]) -
     """Return the tasks that these workers hold and somebody has asked to cancel."""
     rows = connection.execute(statements.GET_CANCEL_REQUESTS, (orjson.dumps(list(worker_ids)),))
     return [task_from_row(row) for row in rows]
+
+
+def census(connection: sqlite3.Connection, now: datetime) -> Sequence[Census]:
+    """Count the tasks that have not ended, by agent and state."""
+    return [census_from_row(row, now) for row in connection.execute(statements.GET_CENSUS, (microseconds(now),))]
 
 
 def events(connection: sqlite3.Connection, task_id: int, after_generation: int, limit: int) -> Sequence[TaskEvent]:

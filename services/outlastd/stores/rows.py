@@ -17,6 +17,7 @@ from outlast.core.event import EventKind, TaskEvent
 from outlast.core.state import TaskState
 from outlast.core.task import NO_LABELS, NO_TRACE, Progress, Task, TaskError, TraceContext
 from outlast.core.worker import Worker
+from outlastd.stores.port import Census
 
 Row = Sequence[Any]
 
@@ -232,6 +233,13 @@ def worker_from_row(row: Row) -> Worker:
         draining=bool(draining),
         lease_until=optional_time(lease_until),
     )
+
+
+def census_from_row(row: Row, now: datetime) -> Census:
+    """Return what a row of the census says: agent, state, tasks, how many of them wait, and since when the first."""
+    agent, state, tasks, backlog, since = row
+    longest_wait = timedelta() if since is None else (microseconds(now) - since) * _MICROSECOND
+    return Census(agent, TaskState(state), tasks, backlog, max(longest_wait, timedelta()))
 
 
 def task_types_value(task_types: frozenset[str]) -> bytes:

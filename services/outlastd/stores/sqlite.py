@@ -19,8 +19,9 @@ from outlast.core.worker import Registration, Renewal, Worker
 from outlastd.stores import reads, task_writes, worker_writes
 from outlastd.stores.database import connect_to_read
 from outlastd.stores.losing import lose_each
-from outlastd.stores.port import Applied, EndedTask, Position, SessionEvent, TaskFilter
+from outlastd.stores.port import Applied, Census, EndedTask, Position, SessionEvent, TaskFilter
 from outlastd.stores.sqlite_sessions import SQLiteSessionStore
+from outlastd.stores.store_metrics import store_metrics
 from outlastd.stores.thread import ConnectionThread
 from outlastd.stores.writer import Writer
 
@@ -68,9 +69,10 @@ class SQLiteTaskStore:
         Raises:
             StartRefused: the file cannot be used; the message is one line that names cause and cure.
         """
-        writing = Writer(path)
-        writer = ConnectionThread("outlast-store", writing.connect, writing.serve)
-        reader = ConnectionThread("outlast-store-read", partial(connect_to_read, path), reads.read_each)
+        metrics = store_metrics("sqlite")
+        writing, serve_reads = Writer(path, metrics), partial(reads.read_each, metrics)
+        writer = ConnectionThread("outlast-store", writing.connect, writing.serve, metrics=metrics)
+        reader = ConnectionThread("outlast-store-read", partial(connect_to_read, path), serve_reads, metrics=metrics)
         await writer.start()
         try:
             await reader.start()
@@ -149,6 +151,10 @@ class SQLiteTaskStore:
     ) -> Sequence[Task]:
         """Return up to ``limit`` tasks, newest first, strictly after ``after``."""
         return await self._reader.do(lambda db: reads.list_tasks(db, which, limit, after, full))
+
+    async def census(self) -> Sequence[Census]:
+        """Count the tasks that have not ended, by agent and state."""
+        return await self._reader.do(lambda db: reads.census(db, self._now()))
 
     async def delete(self, task_id: int) -> None:
         """Delete a terminal task with its events. Raises TaskNotFound, IllegalTransition."""

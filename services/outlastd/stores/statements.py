@@ -77,6 +77,17 @@ GET_CANCEL_REQUESTS = f"""
      WHERE cancel_requested_at IS NOT NULL AND state IN (2, 6, 8) AND worker_id IN (SELECT value FROM json_each(?))
      ORDER BY cancel_requested_at, task_id
 """
+#: How many tasks have not ended, by agent and state; how many of them any worker may begin, and since when the first of
+#: these has waited. (now)
+GET_CENSUS = """
+    SELECT agent, state, count(*), count(since), min(since)
+      FROM (SELECT agent, state,
+                   CASE WHEN state = 1 AND worker_id = '' AND coalesce(next_attempt_at, 0) <= ?
+                        THEN max(updated_at, coalesce(next_attempt_at, 0)) END AS since
+              FROM tasks INDEXED BY tasks_by_state
+             WHERE state IN (1, 2, 6, 8))
+     GROUP BY agent, state
+"""
 #: A new task. (FIXED_COLUMNS, CHANGING_COLUMNS)
 INSERT_TASK = _insert("tasks", (*FIXED_COLUMNS, *CHANGING_COLUMNS))
 #: A changed task. (CHANGING_COLUMNS, task_id)

@@ -7,10 +7,12 @@ import contextlib
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from outlast.core.errors import StoreUnavailable
+from outlastd.stores.store_metrics import Occupancy, StoreMetrics
 
 T = TypeVar("T")
 
@@ -23,11 +25,13 @@ MAX_GROUP = 256
 class Job:
     """Something to do with a connection, and the future of who waits for it."""
 
-    __slots__ = ("error", "future", "result", "work")
+    __slots__ = ("error", "future", "posted", "result", "work")
 
     def __init__(self, work: Callable[[sqlite3.Connection], Any], future: asyncio.Future[Any]) -> None:
         self.work = work
         self.future = future
+        #: When, by time.perf_counter; of use while metrics are on only.
+        self.posted = 0.0
         self.result: Any = None
         self.error: Exception | None = None
 
@@ -46,7 +50,12 @@ class ConnectionThread:
         serve: Callable[[sqlite3.Connection, Sequence[Job]], None],
         *,
         max_waiting: int = MAX_WAITING,
+        metrics: StoreMetrics | None = None,
     ) -> None:
+        self._name = name
+        self._metrics = metrics
+        self._end_metrics: Callable[[], None] | None = None
+        self._busy = False
         self._connect = connect
         self._serve = serve
         self._max_waiting = max_waiting
@@ -61,6 +70,8 @@ class ConnectionThread:
         """Start the thread and wait until it is connected; raises what ``connect`` raises."""
         self._thread.start()
         await self._started
+        if self._metrics is not None:
+            self._end_metrics = self._metrics.pool(self._name, 1, self._occupancy)
 
     async def do(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Return what ``work`` returns on the thread, or raise what it raises.
@@ -75,6 +86,8 @@ class ConnectionThread:
         if self._waiting.qsize() >= self._max_waiting:
             raise StoreUnavailable(f"{self._max_waiting:,} requests wait for the store already: the disk is too slow")
         job = Job(work, self._loop.create_future())
+        if self._metrics is not None:
+            job.posted = time.perf_counter()
         self._waiting.put(job)
         result: T = await job.future
         return result
@@ -85,6 +98,8 @@ class ConnectionThread:
             self._stopping = True
             self._waiting.put(None)
         await asyncio.to_thread(self._thread.join)
+        if self._end_metrics is not None:
+            self._end_metrics()
 
     def _run(self) -> None:
         try:
@@ -94,11 +109,14 @@ class ConnectionThread:
             return
         self._call_loop(_resolve, self._started, None, None)
         while jobs := self._take():
+            if self._metrics is not None:
+                self._note(self._metrics, jobs)
             try:
                 self._serve(connection, jobs)
             except Exception as error:  # whoever waits must hear of it, and the thread must live on
                 for job in jobs:
                     job.error = error
+            self._busy = False
             self._call_loop(_resolve_all, jobs)
         connection.close()
 
@@ -117,6 +135,17 @@ class ConnectionThread:
         if jobs:
             self._waiting.put(None)  # the end comes after these
         return jobs
+
+    def _note(self, metrics: StoreMetrics, jobs: Sequence[Job]) -> None:
+        self._busy = True
+        now = time.perf_counter()
+        for job in jobs:
+            metrics.waited(self._name, now - job.posted)
+
+    def _occupancy(self) -> Occupancy:
+        """Return what the pool of this one connection is at; on the thread of whoever collects."""
+        busy = int(self._busy)
+        return busy, 1 - busy, self._waiting.qsize()
 
     def _call_loop(self, callback: Callable[..., None], *arguments: object) -> None:
         # A closed loop is a RuntimeError: nobody waits for an answer any more.

@@ -9,14 +9,16 @@ from pathlib import Path
 
 from outlast.core.errors import StoreUnavailable
 from outlastd.stores.database import answer_for, connect_to_write, explain
+from outlastd.stores.store_metrics import Access, StoreMetrics, transaction
 from outlastd.stores.thread import Job
 
 
 class Writer:
     """What the writing thread of a store does. All of it runs on that thread."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, metrics: StoreMetrics | None = None) -> None:
         self._path = path
+        self._metrics = metrics
         self._file: tuple[int, int] | None = None
 
     def connect(self) -> sqlite3.Connection:
@@ -37,10 +39,11 @@ class Writer:
             _fail(jobs, f"the database {self._path} was removed or replaced while in use: start again")
             return
         try:
-            connection.execute("BEGIN IMMEDIATE")
-            for job in jobs:
-                _run_in_savepoint(connection, job)
-            connection.execute("COMMIT")
+            with transaction(self._metrics, Access.WRITE):
+                connection.execute("BEGIN IMMEDIATE")
+                for job in jobs:
+                    _run_in_savepoint(connection, job)
+                connection.execute("COMMIT")
         except sqlite3.Error as error:
             # Those that were refused, too: what they saw may be a neighbour's, and that is undone.
             _fail(jobs, explain(error))

@@ -26,10 +26,10 @@ class Housekeeping:
     """Looks after all tasks of the store. Every task manager does; the store lets one of them end or delete a task."""
 
     def __init__(self, store: TaskStore, publish: Publish, on_expired: Callable[[int], None] | None = None) -> None:
-        """``on_expired`` is called with the number of tasks that were deleted; it counts them, unless given."""
+        """``on_expired`` is called with the number of tasks that were deleted, where somebody counts them."""
         self._store = store
         self._publish = publish
-        self._on_expired = on_expired or count_expired
+        self._on_expired = on_expired
 
     async def run(self) -> None:
         """Look again and again until cancelled."""
@@ -55,7 +55,8 @@ class Housekeeping:
         try:
             while count := await self._store.delete_expired(SWEEP_STEP):
                 deleted += count
-                self._on_expired(count)
+                if self._on_expired is not None:
+                    self._on_expired(count)
                 if count < SWEEP_STEP:
                     break
                 await uncut(self._end_some())  # those wait for nobody's sweep
@@ -69,11 +70,3 @@ class Housekeeping:
         changes = await self._store.end_overdue(OVERDUE_STEP)
         self._publish(changes)
         return len(changes)
-
-
-def count_expired(tasks: int) -> None:
-    """Count deleted tasks, on the meter of whoever has set one up."""
-    from opentelemetry import metrics  # only where there is something to count: it takes its time to load
-
-    meter = metrics.get_meter("outlast")
-    meter.create_counter("outlast.task.expired", unit="{task}", description="Tasks deleted after their time").add(tasks)

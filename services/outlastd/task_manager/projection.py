@@ -1,8 +1,8 @@
-"""What is seen of a change from outside, after its commit: the log lines. Its spans wait in the outbox (outbox.py)."""
+"""What is seen of a change from outside, after its commit: log lines and metrics. Its spans wait in the outbox."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from outlast.core.event import Change, EventKind
@@ -10,6 +10,7 @@ from outlast.core.state import TaskState
 from outlast.core.task import Task
 from outlast.telemetry import lines
 from outlast.telemetry.log import get_logger
+from outlast.telemetry.metrics.task_metrics import TaskMetrics
 
 #: Called with changes that are durable, in order, before anybody is answered.
 Publish = Callable[[Iterable[Change]], None]
@@ -61,3 +62,11 @@ def project(change: Change, projector: Projector) -> None:
             projector.runs_again(change)
     except Exception as error:
         get_logger().error("task could not be shown", taskId=str(task.task_id), error=error)
+
+
+def count(changes: Sequence[Change], metrics: TaskMetrics) -> None:
+    """Count committed changes. Never raises: the provider may be the program's own."""
+    try:
+        metrics.note(changes)
+    except Exception as error:
+        get_logger().error("tasks could not be counted", tasks=len(changes), error=error)

@@ -9,6 +9,7 @@ from outlast.core.errors import OutlastError
 from outlast.core.session import SessionKey
 from outlast.core.worker import Worker
 from outlast.telemetry.log import get_logger
+from outlast.telemetry.metrics.task_metrics import count_lost_leases
 from outlastd.stores.port import TaskStore
 from outlastd.task_manager.projection import Publish
 from outlastd.task_manager.uncut import uncut
@@ -68,4 +69,5 @@ class Recovery:
     async def _lose(self, worker: Worker, message: str) -> int:
         changes = await self._store.lose_worker(worker.worker_id, worker.epoch, message)
         self._publish(changes)
+        count_lost_leases(bool(changes))
         return len(changes)

@@ -15,10 +15,13 @@ from grpc_reflection.v1alpha import reflection  # type: ignore[import-untyped]
 from outlast.core.event import Change, EventKind
 from outlast.core.session import SessionKey
 from outlast.telemetry.log import get_logger
+from outlast.telemetry.metrics import metering
+from outlast.telemetry.metrics.task_metrics import TaskMetrics
 from outlast.v1.task_service_pb2_grpc import add_TaskServiceServicer_to_server
 from outlast.v1.worker_service_pb2_grpc import add_WorkerServiceServicer_to_server
 from outlastd.stores.port import TaskStore
 from outlastd.task_manager.auth import Access, TokenInterceptor, check_exposure
+from outlastd.task_manager.census import TaskCensus
 from outlastd.task_manager.commander import Commander
 from outlastd.task_manager.dispatcher import Dispatcher
 from outlastd.task_manager.hints import HintListener
@@ -26,14 +29,17 @@ from outlastd.task_manager.housekeeping import Housekeeping
 from outlastd.task_manager.listening import bind, bind_socket, resolve
 from outlastd.task_manager.notifier import Notifier
 from outlastd.task_manager.outbox import SpanOutbox
-from outlastd.task_manager.projection import Projector, TelemetryProjector, project
+from outlastd.task_manager.projection import Projector, TelemetryProjector, count, project
 from outlastd.task_manager.reaper import Reaper
 from outlastd.task_manager.recovery import Recovery
 from outlastd.task_manager.renewals import Renewals
 from outlastd.task_manager.session_hints import SessionHints
+from outlastd.task_manager.started_spans import StartedSpans
 from outlastd.task_manager.task_servicer import TaskServicer
 from outlastd.task_manager.tasks import Tasks
+from outlastd.task_manager.watch_metrics import WatchMetrics
 from outlastd.task_manager.watching import Watching
+from outlastd.task_manager.worker_metrics import WorkerMetrics
 from outlastd.task_manager.worker_servicer import WorkerServicer
 from outlastd.task_manager.workers import Workers
 
@@ -108,6 +114,9 @@ class TaskManagerServer:
         self._settings = settings
         self._projector = projector or TelemetryProjector()
         self._outbox = outbox
+        self._metering = metering.active()
+        self._metrics = TaskMetrics(self._metering.meter) if self._metering is not None else None
+        self._started_spans = StartedSpans() if outbox is not None else None
         self._notifier = Notifier()
         self._workers = Workers()
         self._dispatcher = Dispatcher(store, self._workers, self._publish)
@@ -116,7 +125,9 @@ class TaskManagerServer:
         self._reaper = Reaper(store, self._publish, spare=spare)
         self._recovery = Recovery(store, self._publish)
         tasks = Tasks(store, self._notifier, self._publish)
-        self._task_servicer = TaskServicer(tasks, Watching(store, self._notifier), settings.agent)
+        watches = WatchMetrics(self._metering.meter if self._metering is not None else None)
+        watching = Watching(store, self._notifier, watches)
+        self._task_servicer = TaskServicer(tasks, watching, settings.agent)
         renewals = Renewals(store, self._reaper.deafened)
         self._worker_servicer = WorkerServicer(store, self._workers, renewals, self._publish)
         self._healths: list[health.aio.HealthServicer] = []
@@ -159,7 +170,8 @@ class TaskManagerServer:
         self._worker_servicer.stop()
         for task in self._running:
             task.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
+        if self._running:  # one that waits for a store that does not answer is left behind
+            await asyncio.wait(self._running, timeout=COMMIT_GRACE)
         for servicer in self._healths:
             await servicer.enter_graceful_shutdown()
         await asyncio.gather(*(server.stop(grace) for server in self._servers))
@@ -177,13 +189,22 @@ class TaskManagerServer:
         yield "commander", self._commander.run
         yield "reaper", self._reaper.run
         yield "recovery", self._recovery.run
-        yield "housekeeping", Housekeeping(self._store, self._publish).run
+        expired = self._metrics.expired if self._metrics is not None else None
+        yield "housekeeping", Housekeeping(self._store, self._publish, expired).run
         yield "hints", HintListener(self._store, session_hints, *listeners).run
         if self._outbox is not None:
             yield "span outbox", self._outbox.run
+        if self._metering is not None:
+            yield "census", TaskCensus(self._store, self._metering, self._settings.agent).run
+            yield "worker metrics", WorkerMetrics(self._workers, self._metering).run
+        if self._started_spans is not None:
+            yield "started spans", self._started_spans.run
 
     def _publish(self, changes: Iterable[Change]) -> None:
         """Show changes that are durable, and wake whoever waits for them, here and elsewhere."""
+        changes = tuple(changes)
+        if self._metrics is not None:
+            count(changes, self._metrics)
         changed: set[int] = set()
         for change in changes:
             task = change.task
@@ -196,6 +217,8 @@ class TaskManagerServer:
                 self._workers.follow(task)
             if change.event.state.terminal and self._outbox is not None:
                 self._outbox.wake()
+            if self._started_spans is not None:
+                self._started_spans.note(change)
         if changed:
             self._store.announce(changed)
 

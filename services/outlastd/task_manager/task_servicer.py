@@ -15,6 +15,7 @@ from outlast.core.task_id import parse_task_name
 from outlast.core.validation import MAX_ID, MAX_NAME, check_duration, check_text
 from outlast.limits import WAIT_SECONDS
 from outlast.telemetry.propagation import trace_context_from
+from outlast.telemetry.task_trace import own_trace_context
 from outlast.v1 import task_pb2, task_service_pb2
 from outlast.v1.task_service_pb2_grpc import TaskServiceServicer
 from outlast.wire.tasks import (
@@ -187,8 +188,9 @@ def _task_id(name: str) -> int:
 
 
 def _trace_of(context: Context) -> TraceContext:
-    """Return the trace that a call belongs to."""
-    return trace_context_from(context.invocation_metadata() or ())
+    """Return the trace of a task that a call makes: the call's, else a new one where spans are exported."""
+    called = trace_context_from(context.invocation_metadata() or ())
+    return called if called.traceparent else own_trace_context()
 
 
 def _duration(request: Any, field: str) -> timedelta | None:

@@ -13,6 +13,7 @@ from outlast.core.event import TaskEvent
 from outlast.core.task import Task
 from outlastd.stores.port import SessionEvent, TaskStore
 from outlastd.task_manager.notifier import POLL_SECONDS, Notifier
+from outlastd.task_manager.watch_metrics import WatchMetrics
 
 #: Events that are read at a time for a watcher.
 EVENTS_STEP = 100
@@ -23,9 +24,10 @@ HELD_BACK_SECONDS = 0.05
 class Watching:
     """What can be waited for."""
 
-    def __init__(self, store: TaskStore, notifier: Notifier) -> None:
+    def __init__(self, store: TaskStore, notifier: Notifier, metrics: WatchMetrics | None = None) -> None:
         self._store = store
         self._notifier = notifier
+        self._metrics = metrics or WatchMetrics(None)
 
     async def wait(self, task_id: int, seconds: float) -> Task:
         """Return a task once it is terminal, or as it stands after ``seconds``. Raises TaskNotFound."""
@@ -48,10 +50,11 @@ class Watching:
         """
         #: Whether the generation is one of the task's: then its terminal event is still to come.
         reached = False
-        with self._notifier.listen(task_id) as bell:
+        with self._metrics.watch("task") as watch, self._notifier.listen(task_id) as bell:
             while True:
                 bell.clear()
                 events = await self._store.events(task_id, after_generation, EVENTS_STEP)
+                watch.read(len(events), all_of_it=len(events) < EVENTS_STEP)
                 for event in events:
                     after_generation = event.generation
                     yield event
@@ -77,10 +80,11 @@ class Watching:
         """
         # After a ring the session is read a few times more, less and less often.
         again = HELD_BACK_SECONDS
-        with self._notifier.listen(session_id) as bell:
+        with self._metrics.watch("session") as watch, self._notifier.listen(session_id) as bell:
             while True:
                 bell.clear()
                 events = await self._store.session_events(session_id, cursor, EVENTS_STEP, agent=agent)
+                watch.read(len(events), all_of_it=len(events) < EVENTS_STEP)
                 for event in events:
                     cursor = event.cursor
                     yield event

@@ -66,9 +66,8 @@ def report(evidence: Evidence, cluster: Cluster) -> list[str]:
     lines += [f"{what}: {record}" for what in ("hung", "down") for record in evidence.records(what)]
     for member in cluster.members:
         for process in member.processes:
-            text = "\n".join(line for line in process.errors if not line.startswith("{"))
-            if "Traceback (most recent call last)" in text or "never awaited" in text:
-                lines.append(f"{member.name} (process {process.pid}) wrote:\n{text}")
+            if wrote := process.blemishes():
+                lines += [f"{member.name} (process {process.pid}) wrote:", *wrote]
     return lines
 
 

@@ -1,6 +1,7 @@
 """User code that opens spans of its own inside a task: on a loop, on a thread, in every attempt."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 from opentelemetry import trace
@@ -47,9 +48,18 @@ async def endless() -> None:
     await asyncio.Event().wait()
 
 
+async def stream() -> AsyncIterator[str]:
+    """Start a task half-way through an answer."""
+    yield "first"
+    research.start()
+    yield "last"
+
+
 @app.entrypoint
-async def handler(payload: dict[str, Any]) -> str:
+async def handler(payload: dict[str, Any]) -> str | AsyncIterator[str]:
     """Start the one that is named, or the three that end at once."""
+    if "stream" in payload:
+        return stream()
     if "start" in payload:
         named: dict[str, Any] = {"research": research, "flaky": flaky, "endless": endless}
         named[payload["start"]].start()

@@ -50,12 +50,17 @@ async def _returns_many(payload: Any) -> Any:
 
 @pytest.mark.parametrize("handler", [_many, _async_many, _returns_many, lambda payload: _async_many(payload)])
 async def test_items_keep_their_order_and_their_context(agent: Agent, open_door: Open, handler: Any) -> None:
-    """A stream longer than what may be ahead arrives whole, made in the invocation's context from first to last."""
+    """A stream longer than what may be ahead arrives whole, made in the invocation's context from first to last.
+
+    It tells proxies not to gather it.
+    """
     agent.entrypoint_handler = handler
     client = await open_door()
 
-    events = (await client.invoke()).body.split(b"\n\n")
+    answer = await client.invoke()
+    events = answer.body.split(b"\n\n")
 
+    assert answer.headers["X-Accel-Buffering"] == "no"
     assert events == [b"data: [%d, true]" % number for number in range(500)] + [b""]
 
 

@@ -11,9 +11,6 @@ from pathlib import Path
 import grpc.aio
 import pytest
 from google.protobuf.duration_pb2 import Duration
-from opentelemetry import metrics
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from outlast.core.errors import TaskNotFound
 from outlast.core.event import Change
@@ -25,7 +22,7 @@ from outlast.v1.task_pb2 import Task
 from outlast.v1.task_service_pb2 import CancelTaskRequest, CreateTaskRequest, GetTaskRequest, WaitTaskRequest
 from outlast.v1.task_service_pb2_grpc import TaskServiceStub
 from outlastd.stores.sqlite import SQLiteTaskStore
-from outlastd.task_manager.housekeeping import OVERDUE_STEP, SWEEP_STEP, Housekeeping, count_expired
+from outlastd.task_manager.housekeeping import OVERDUE_STEP, SWEEP_STEP, Housekeeping
 from outlastd.task_manager.projection import Publish, project
 
 from .clocks import FakeClock
@@ -142,19 +139,6 @@ async def test_what_was_kept_long_enough_is_deleted(
     assert (await kept.get(count + 1)).state is TaskState.SUBMITTED
     (line,) = [line for line in capfd.readouterr().err.splitlines() if "expired tasks deleted" in line]
     assert json.loads(line)["tasks"] == count
-
-
-def test_deleted_tasks_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The counter ``outlast.task.expired`` grows on the meter provider that the program has set up."""
-    reader = InMemoryMetricReader()
-    provider = MeterProvider([reader])
-    monkeypatch.setattr(metrics, "get_meter", provider.get_meter)
-    count_expired(3)
-    count_expired(4)
-    data = reader.get_metrics_data()
-    assert data is not None
-    (metric,) = data.resource_metrics[0].scope_metrics[0].metrics
-    assert (metric.name, metric.data.data_points[0].value) == ("outlast.task.expired", 7)  # type: ignore[union-attr]
 
 
 def publisher(seen: Seen) -> Publish:

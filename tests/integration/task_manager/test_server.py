@@ -17,9 +17,12 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-un
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc  # type: ignore[import-untyped]
 
 from outlast.core.errors import StartRefused
+from outlast.core.event import Change
 from outlast.v1.task_service_pb2 import ListTasksRequest
 from outlast.v1.task_service_pb2_grpc import TaskServiceStub
+from outlastd.stores.port import TaskStore
 from outlastd.task_manager.auth import Access
+from outlastd.task_manager.server import ServerSettings, TaskManagerServer
 
 from .conftest import Serve
 from .speaking import connected
@@ -200,3 +203,25 @@ async def test_a_client_without_protos_can_ask(serve: Serve) -> None:
     assert code != 0
     assert "tasks/7 does not exist" in missing
     assert "google.rpc.ResourceInfo" in missing
+
+
+async def test_a_stop_does_not_wait_for_a_store_that_does_not_answer(
+    store: TaskStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A loop that is in the middle of a question to the store is left behind after a while."""
+    asked, answer = asyncio.Event(), asyncio.Event()
+
+    async def end_overdue(limit: int) -> list[Change]:
+        asked.set()
+        await answer.wait()
+        return []
+
+    monkeypatch.setattr(store, "end_overdue", end_overdue)
+    monkeypatch.setattr("outlastd.task_manager.server.COMMIT_GRACE", 0.1)
+    server = TaskManagerServer(store, ServerSettings(listen="127.0.0.1:0"))
+    await server.start()
+    await asked.wait()
+
+    async with asyncio.timeout(20):
+        await server.stop(0)
+    answer.set()

@@ -15,6 +15,7 @@ from outlast.telemetry import tracing
 from .collector import Collector
 
 OTEL_VARIABLES = (
+    "OTEL_BSP_SCHEDULE_DELAY",
     "OTEL_EXPORTER_OTLP_ENDPOINT",
     "OTEL_EXPORTER_OTLP_PROTOCOL",
     "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
@@ -41,6 +42,7 @@ async def collector() -> AsyncIterator[Collector]:
 def forget_provider() -> None:
     """Be as a process in which nobody has set a provider."""
     trace._TRACER_PROVIDER, trace._TRACER_PROVIDER_SET_ONCE = None, Once()
+    tracing._global = None
 
 
 @pytest.fixture(autouse=True)

@@ -21,7 +21,7 @@ from opentelemetry import trace
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import Sampler, SamplingResult
 
@@ -29,7 +29,7 @@ from outlast.context import Invocation, current_invocation
 from outlast.core.operation import Start
 from outlast.core.state import TaskState
 from outlast.core.task import NO_TRACE, Task, TaskError, TraceContext
-from outlast.telemetry import tracing
+from outlast.telemetry import exporting, tracing
 from outlast.telemetry.invocation_span import invocation_span
 from outlast.telemetry.log import error_fields
 from outlast.telemetry.propagation import attempt_span_id, parse_traceparent, span_id_of, trace_id_of
@@ -247,6 +247,22 @@ async def test_the_environments_service_name_wins(collector: Collector, monkeypa
     assert [service for service, _ in collector.received] == ["named", "named"]
 
 
+async def test_a_second_start_in_one_process(collector: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It exports as the first did: a provider of ours that is left from that is not taken for the program's."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint)
+    for _ in range(2):
+        await switch_on()
+        with invocation_span({}) as invocation:
+            pass
+        await export(ended(invocation.trace_context))
+        await flush()
+
+    assert sorted(span.name for _, span in collector.received) == [
+        *["POST /invocations"] * 2,
+        *["async_task research"] * 2,
+    ]
+
+
 def test_with_nothing_set_a_trace_is_passed_on_and_nothing_else() -> None:
     """Tracing stays off; a task belongs to the trace that the request brought, and to none without one."""
     assert not tracing.set_up("agent")
@@ -275,6 +291,25 @@ def test_tracing_can_be_switched_off(monkeypatch: pytest.MonkeyPatch, variables:
         monkeypatch.setenv(name, value)
 
     assert not tracing.set_up("agent")
+
+
+@pytest.mark.parametrize("given", [None, "700"])
+def test_spans_leave_soon(monkeypatch: pytest.MonkeyPatch, given: str | None) -> None:
+    """What waits is lost with a process that is killed: 0.2 s and not the SDK's 5, unless the environment says."""
+    delays: list[float | None] = []
+
+    class Noted(BatchSpanProcessor):
+        def __init__(self, exporter: Any, schedule_delay_millis: float | None = None) -> None:
+            delays.append(schedule_delay_millis)
+            super().__init__(exporter, schedule_delay_millis=schedule_delay_millis)
+
+    monkeypatch.setattr(exporting, "BatchSpanProcessor", Noted)
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "otlp")
+    if given is not None:
+        monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", given)
+    exporting.make_provider("agent").shutdown()
+
+    assert delays == [200.0 if given is None else None]
 
 
 def test_a_provider_of_the_programs_own_is_used() -> None:

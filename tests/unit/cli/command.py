@@ -18,7 +18,7 @@ class Done:
     err: str
 
 
-async def start(*arguments: str, cwd: Path | None = None, **variables: str) -> asyncio.subprocess.Process:
+async def start(*arguments: str, cwd: str | Path | None = None, **variables: str) -> asyncio.subprocess.Process:
     """Start ``outlast ARGUMENTS`` with no variable of outlast's but ``variables``."""
     return await asyncio.create_subprocess_exec(
         sys.executable,
@@ -38,7 +38,7 @@ async def ended(process: asyncio.subprocess.Process) -> Done:
     return Done(process.returncode or 0, out.decode(), err.decode())
 
 
-async def outlast(*arguments: str, cwd: Path | None = None, **variables: str) -> Done:
+async def outlast(*arguments: str, cwd: str | Path | None = None, **variables: str) -> Done:
     """Run ``outlast ARGUMENTS`` until it ends, with no variable of outlast's but ``variables``."""
     return await ended(await start(*arguments, cwd=cwd, **variables))
 

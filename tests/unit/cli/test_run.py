@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from outlast.compat import compat_path
 
-from .command import outlast
+from .command import environment, outlast
 
 #: Puts a recorder in the place of App.run, so that nothing listens.
 RECORDER = """
@@ -63,10 +66,21 @@ async def test_options_are_variables_to_the_program(tmp_path: Path) -> None:
     assert done.out == "9000 a h None\n"
 
 
-async def test_an_error_of_the_program_keeps_its_traceback(tmp_path: Path) -> None:
-    """The traceback begins in the program, as under python, and the exit code is 1."""
-    (tmp_path / "program.py").write_text("def f():\n    1 / 0\nf()\n")
+async def test_an_error_of_the_program_is_a_line(tmp_path: Path) -> None:
+    """What the program raises is JSON as all that it logs, its stack begins in the program, and the exit code is 1."""
+    (tmp_path / "program.py").write_text("import logging\nlogging.warning('soon')\ndef f():\n    1 / 0\nf()\n")
     done = await outlast("run", "program.py", cwd=tmp_path)
+
+    soon, error = map(json.loads, done.err.splitlines())
+    assert (done.code, soon["message"]) == (1, "soon")
+    assert (error["level"], error["errorType"]) == ("ERROR", "ZeroDivisionError")
+    assert f'  File "{tmp_path}/program.py", line 5, in <module>' in error["stackTrace"][1]
+
+
+async def test_without_the_capture_an_error_keeps_its_traceback(tmp_path: Path) -> None:
+    """With OUTLAST_LOG_CAPTURE=0 the traceback begins in the program, as under python, and the exit code is 1."""
+    (tmp_path / "program.py").write_text("def f():\n    1 / 0\nf()\n")
+    done = await outlast("run", "program.py", cwd=tmp_path, OUTLAST_LOG_CAPTURE="0")
 
     lines = done.err.splitlines()
     assert done.code == 1
@@ -75,13 +89,23 @@ async def test_an_error_of_the_program_keeps_its_traceback(tmp_path: Path) -> No
     assert "outlast/cli" not in done.err
 
 
-async def test_a_syntax_error_is_shown_as_python_shows_it(tmp_path: Path) -> None:
-    """No frame of ours stands before the line that cannot be read."""
+async def test_on_a_terminal_a_syntax_error_is_shown_as_python_shows_it(tmp_path: Path) -> None:
+    """Somebody who writes a program sees the line that cannot be read, and no frame of ours before it."""
     (tmp_path / "program.py").write_text("def f(:\n")
-    done = await outlast("run", "program.py", cwd=tmp_path)
+    plain = environment() | {"NO_COLOR": "1"}
+    ours, terminal = os.openpty()
+    try:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "outlast.cli", "run", "program.py", cwd=tmp_path, env=plain, stderr=terminal
+        )
+        code = await asyncio.wait_for(process.wait(), 60)
+        shown = os.read(ours, 65_536).decode().replace("\r\n", "\n")
+    finally:
+        os.close(terminal)
+        os.close(ours)
 
-    assert done.err.startswith(f'  File "{tmp_path}/program.py", line 1\n')
-    assert done.code == 1
+    assert shown.startswith(f'  File "{tmp_path}/program.py", line 1\n')
+    assert code == 1
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,19 @@ async def test_a_task_for_people_shows_its_result(manager: Scripted) -> None:
     assert "研究" in done.out
 
 
+async def test_a_task_has_a_link_to_its_trace(manager: Scripted) -> None:
+    """It is for people and, behind the record's own keys, for programs; an unsampled trace is nowhere."""
+    manager.tasks = [a_task(7), a_task(8)]
+    for task, flags in zip(manager.tasks, ("01", "00"), strict=True):
+        task.trace_context.traceparent = f"00-{'a' * 32}-{'b' * 16}-{flags}"
+    variables = {"OUTLAST_TASK_MANAGER": manager.address, "OUTLAST_TRACE_URL": "http://jaeger/"}
+    link = f"http://jaeger/trace/{'a' * 32}"
+
+    listed = json.loads((await outlast("tasks", "list", "--json", **variables)).out)["tasks"]
+    assert [task.get("traceUrl") for task in listed] == [link, None]
+    assert link in (await outlast("tasks", "get", "7", **variables)).out
+
+
 async def test_an_output_that_is_not_utf_8_is_written_all_the_same(manager: Scripted) -> None:
     """JSON is escaped where the output cannot hold the text, or the text is none."""
     manager.tasks = [a_task(7, result='"\\ud800 研究"')]

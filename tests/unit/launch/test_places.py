@@ -51,6 +51,14 @@ def test_a_store_elsewhere_leaves_nothing_on_this_machine() -> None:
     assert not places.socket.parent.exists()
 
 
+def test_no_temporary_folder_refuses_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line that names a variable: such is a container whose root file system cannot be written."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
+
+    with pytest.raises(StartRefused, match=r"no temporary folder can be written .* TMPDIR"):
+        make_places(None, "w")
+
+
 def test_a_folder_that_cannot_be_had_refuses_the_start(tmp_path: Path) -> None:
     """One line that names the store and another way."""
     (tmp_path / "file").touch()

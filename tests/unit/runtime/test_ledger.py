@@ -9,7 +9,7 @@ import sys
 import threading
 import weakref
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -298,6 +298,18 @@ def test_an_adopted_attempt_is_on_record_already() -> None:
     ledger.finish(tracked, DONE)
     assert sequences(ledger) == [1]
     assert ledger.ran(7, 2)
+
+
+@pytest.mark.parametrize(("way", "counted_from"), [(0.2, "here"), (3600, "the record"), (-3600, "the record")])
+def test_an_adopted_task_ends_by_the_clock_of_its_worker(way: float, counted_from: str) -> None:
+    """The moment that it was on its way is part of it, as spans say; the difference of two clocks is not."""
+    recorded = datetime.now(UTC) - timedelta(seconds=way)
+    given = Task(7, "work", agent="agent", state=TaskState.WORKING, attempt=1, epoch=1, started_at=recorded)
+
+    tracked = attached().adopt(given)
+
+    assert (tracked.started_at == recorded) == (counted_from == "the record")
+    assert tracked.started_at >= recorded
 
 
 def test_an_older_attempt_cannot_end_a_newer_one() -> None:

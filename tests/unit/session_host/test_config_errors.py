@@ -147,7 +147,7 @@ def refusal(text: str) -> str:
         (
             "# everywhere\nlisten = '0.0.0.0:8080'\n" + AGENT,
             "2: listen: nobody but this machine is served without credentials, and others can reach 0.0.0.0:8080: "
-            "configure [[auth.keys]] or [auth.jwt], or listen on 127.0.0.1",
+            "set OUTLAST_TOKEN, configure [[auth.keys]] or [auth.jwt], or listen on 127.0.0.1",
         ),
         (
             "users = '0-5'\n" + AGENT,

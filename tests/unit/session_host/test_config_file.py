@@ -222,6 +222,20 @@ def test_others_are_served_only_with_credentials(folder: Path) -> None:
     assert load_config(path, host="localhost").listen == "localhost:80"
 
 
+def test_in_a_container_others_are_served(folder: Path) -> None:
+    """Where neither the file nor anybody else says where to listen; the port may be said, and a token is wanted."""
+    silent = write(folder, "[agents.a]\nfile = 'agent.py'\n")
+
+    assert load_config(silent, container=True, token=True).listen == "0.0.0.0:8080"
+    assert load_config(silent, container=True, token=True, port=9).listen == "0.0.0.0:9"
+    assert config_for(folder / "agent.py", container=True, token=True).listen == "0.0.0.0:8080"
+    assert load_config(silent, container=True, host="127.0.0.1").listen == "127.0.0.1:8080"
+    with pytest.raises(StartRefused, match=r"others can reach 0\.0\.0\.0:8080: set OUTLAST_TOKEN"):
+        load_config(silent, container=True)
+    named = write(folder, "listen = '127.0.0.1:80'\n[agents.a]\nfile = 'agent.py'\n")
+    assert load_config(named, container=True).listen == "127.0.0.1:80"
+
+
 def test_a_configuration_in_code_is_not_looked_up() -> None:
     """Only reading a file looks at this machine: parts of the host are tested with programs that are not there."""
     config = HostConfig(agents={"a": AgentConfig(file=Path("no.py"))})

@@ -8,7 +8,7 @@ import pytest
 
 from outlast.core.session import SessionKey
 from outlastd.session_host.config import AgentConfig
-from outlastd.session_host.environment import make_environment
+from outlastd.session_host.environment import make_environment, passed_on
 from outlastd.session_host.guest_client import Endpoint
 
 SECRETS = {
@@ -38,7 +38,11 @@ HARMLESS = {
     "SSL_CERT_FILE": "/ca.pem",
     "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318",
     "OTEL_TRACES_SAMPLER": "always_on",
+    "OTEL_METRIC_EXPORT_INTERVAL": "5000",
     "OUTLAST_LOG_LEVEL": "DEBUG",
+    "OUTLAST_LOG_CAPTURE": "1",
+    "OUTLAST_LOG_KEYS": "level=severity",
+    "OUTLAST_TRACE_URL": "http://jaeger/trace/{trace_id}",
 }
 KEY = SessionKey("agent", "a-session")
 FOLDER = Path("/sessions/digest")
@@ -99,3 +103,12 @@ def test_the_configuration_adds_and_passes_on() -> None:
 def test_an_agent_ends_before_its_grace_does(grace: float, own: str) -> None:
     """It keeps two seconds for its last steps, or half of a short grace."""
     assert environment(AgentConfig(command=("agent",), stop_grace=grace))["OUTLAST_SHUTDOWN_GRACE"] == own
+
+
+@pytest.mark.parametrize(
+    ("of_the_host", "of_the_session"),
+    [("prometheus", "none"), ("otlp, Prometheus", "otlp"), ("otlp,console", "otlp,console"), ("none", "none")],
+)
+def test_the_page_for_prometheus_is_the_hosts(of_the_host: str, of_the_session: str) -> None:
+    """Sessions have no listener of their own for it; the other ways of metrics are theirs too."""
+    assert passed_on({"OTEL_METRICS_EXPORTER": of_the_host}) == {"OTEL_METRICS_EXPORTER": of_the_session}

@@ -79,6 +79,7 @@ def test_what_reaches_a_client() -> None:
         "traceparent": "t",
         "X-Outlast-Task-Ids": "1,2",
         "X-Outlast-Task-Count": "2",
+        "X-Outlast-Trace-Url": "http://jaeger/trace/1",
         "Content-Encoding": "gzip",
     }
 

@@ -9,7 +9,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from outlast.core.session import SessionKey
-from outlast.setting_values import Token
+from outlast.settings.values import Token
 from outlastd.task_manager.session_tokens import MAX_TOKEN, PREFIX, mint, read
 
 SECRET = "w0rkers"

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from outlast.telemetry import lines, log
+from outlast.telemetry import lines, log, output
 
 Written = Callable[[], list[dict[str, Any]]]
 
@@ -86,6 +86,36 @@ def test_a_field_may_have_any_name(written: Written, name: str) -> None:
     log.get_logger().info("hello", **{name: "x"})  # type: ignore[arg-type]
 
     assert [line["message"] for line in written()] == ["hello"]
+
+
+@pytest.mark.parametrize(
+    ("names", "fields", "read"),
+    [
+        ({"level": "severity", "detail": "d"}, {"detail": 1}, {"severity": "INFO", "message": "hello", "d": 1}),
+        ({"level": "message"}, {}, {"message": "INFO", "message_": "hello"}),
+        ({"level": "message", "message": "level"}, {}, {"message": "INFO", "level": "hello"}),
+        (
+            {"level": "severity"},
+            {"severity": 1, "severity_": 2, "inner": {"level": 3}},
+            {"severity": "INFO", "message": "hello", "severity_": 1, "severity__": 2, "inner": {"level": 3}},
+        ),
+        ({"nowhere": "x"}, {"x": 1}, {"level": "INFO", "message": "hello", "x": 1}),
+    ],
+)
+def test_keys_can_be_renamed_and_no_value_is_lost(
+    written: Written, names: dict[str, str], fields: dict[str, Any], read: dict[str, Any]
+) -> None:
+    """A key keeps its place under its new name, which another key of the line gives up for one with an underscore."""
+    output.rename_keys(names)
+    try:
+        output.write("INFO", "hello", fields)
+        text = json.loads(output.text("INFO", "hello", fields))
+    finally:
+        output.rename_keys({})
+
+    [line] = written()
+    assert list(line.items())[1:] == list(read.items())
+    assert list(text) == list(line)
 
 
 def test_lines_of_threads_do_not_mix() -> None:

@@ -15,8 +15,9 @@ from opentelemetry.trace import SpanKind, StatusCode
 from outlast.core.event import EventKind, TaskEvent
 from outlast.core.state import StateReason, TaskState
 from outlast.core.task import NO_TRACE, Task, TaskError, TraceContext
-from outlast.telemetry.propagation import attempt_span_id, root_trace_context
-from outlast.telemetry.task_span import task_resource, task_spans
+from outlast.core.task_id import TaskIdSequence
+from outlast.telemetry.propagation import attempt_span_id, root_trace_context, started_span_id
+from outlast.telemetry.task_span import started_spans, task_resource, task_spans
 
 from .conftest import STARTED
 
@@ -41,7 +42,7 @@ def event(
     """Return an event, by the store's clock."""
     return TaskEvent(
         task_id=1,
-        generation=1,
+        generation=2,
         kind=EventKind.STATE_CHANGED,
         at=at(seconds),
         state=state,
@@ -161,6 +162,53 @@ def test_a_task_canceled_before_its_start_has_lived_since_it_was_recorded(task: 
     assert (span.end_time or 0) - (span.start_time or 0) == 10_004_000_000
 
 
+def test_a_span_lasts_a_microsecond_at_least(task: Task) -> None:
+    """Jaeger takes one that does not for one with a broken clock; attempts stay inside all the same."""
+    events = [event(0, TaskState.WORKING, 1), event(0, TaskState.CANCELED, 1)]
+    canceled = replace(task, state=TaskState.CANCELED, max_attempts=2, ended_at=task.started_at)
+    whole, attempt = task_spans(canceled, events, RESOURCE)
+
+    assert whole.start_time is not None
+    assert (attempt.start_time, attempt.end_time) == (whole.start_time, whole.end_time)
+    assert whole.end_time == whole.start_time + 1_000
+
+
+class TestStarted:
+    """A task at work is found before it has ended."""
+
+    def test_it_stands_beside_the_tasks_own_span(self, task: Task) -> None:
+        """Its parent is the invocation, it is at the attempt's begin, and it says what the task is looked for by."""
+        [span] = started_spans(replace(task, attempt=2), RESOURCE)
+        [own] = task_spans(replace(task, state=TaskState.COMPLETED), [], RESOURCE)
+
+        assert span.context is not None
+        assert (span.name, span.kind) == ("async_task background_processing started", SpanKind.INTERNAL)
+        assert (span.context.span_id, span.parent) == (started_span_id(task.task_id, 2), own.parent)
+        assert (span.start_time, span.end_time) == (own.start_time, (own.start_time or 0) + 1_000)
+        assert span.status.status_code is StatusCode.UNSET
+        assert dict(span.attributes or {}) == {
+            "session.id": "s-1",
+            "outlast.agent": "research",
+            "outlast.request_id": "r-1",
+            "outlast.task.id": "4680601251139015056",
+            "outlast.task.type": "background_processing",
+            "outlast.task.attempt": 2,
+        }
+        assert len({started_span_id(7, 1), started_span_id(7, 2), attempt_span_id(7, 1), attempt_span_id(7, 2)}) == 4
+
+    def test_of_a_task_that_begins_its_trace_it_is_the_child(self, task: Task) -> None:
+        """That trace has one root once the task has ended."""
+        root = root_trace_context(0x0AF7651916CD43DD8448EB211C80319C, sampled=True)
+        [span] = started_spans(replace(task, trace_context=root), RESOURCE)
+
+        assert span.parent is not None
+        assert span.parent.span_id == task.task_id
+
+    def test_an_unsampled_task_has_none(self, task: Task) -> None:
+        """Nobody looks for it in a trace."""
+        assert list(started_spans(replace(task, trace_context=NO_TRACE), RESOURCE)) == []
+
+
 class TestAttempts:
     """A task that may run more than once has a span for each run."""
 
@@ -192,6 +240,18 @@ class TestAttempts:
         spans = task_spans(retried, EVENTS, RESOURCE)
 
         assert [times(span) for span in spans] == [(1, 8.5), (1, 2), (3, 4), (6.5, 8.5)]
+
+    def test_an_attempt_that_its_worker_began_did_so_when_it_made_the_id(self, retried: Task) -> None:
+        """What the program did before that was recorded lies in the attempt; a worker's clock ahead is not asked."""
+        began = replace(event(1, TaskState.WORKING, 1), generation=1)
+        events = [began, *EVENTS[2:]]
+        behind, ahead = (
+            replace(retried, task_id=TaskIdSequence(0).next(int(at(seconds).timestamp() * 1000)))
+            for seconds in (0.9, 1.1)
+        )
+
+        assert [times(span) for span in task_spans(behind, events, RESOURCE)][:2] == [(0.9, 8.5), (0.9, 2)]
+        assert [times(span) for span in task_spans(ahead, events, RESOURCE)][:2] == [(1, 8.5), (1, 2)]
 
     def test_one_attempt_of_several_is_told_to_the_millisecond(self, task: Task) -> None:
         """A task that needed no second attempt has the times of its record, and so has its attempt."""

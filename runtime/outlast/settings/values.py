@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import timedelta
+from enum import Enum
 from typing import Annotated, NamedTuple
 from urllib.parse import urlsplit
 
@@ -16,8 +18,17 @@ from outlast.core.validation import MAX_ID, MAX_NAME, MAX_WAIT, check_text
 SQLITE = "sqlite:///"
 POSTGRESQL = ("postgresql://", "postgres://")
 
-_UNITS = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
-_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([smhd]?)", re.IGNORECASE)
+#: The units of times, seconds, and of sizes, bytes.
+TIMES = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+SIZES = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+_NUMBER = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([a-z]*)", re.IGNORECASE)
+
+
+class Unit(Enum):
+    """What the number of a setting counts; it stands in the type."""
+
+    SECONDS = "seconds"
+    BYTES = "bytes"
 
 
 class Address(NamedTuple):
@@ -55,13 +66,17 @@ def _target(text: str) -> str:
 def _store(url: str) -> str:
     if url.startswith(POSTGRESQL):
         parts = urlsplit(url)
+        if not all(_has_port(place) for place in parts.netloc.rpartition("@")[2].split(",")):
+            # Where a "/" in a password has cut the URL in two, what follows the colon is a part of it.
+            raise ValueError("what follows the host is no port; write a / in the password as %2F")
         if not parts.path.strip("/"):
             raise ValueError("it names no database; write postgresql://USER@HOST:PORT/DATABASE")
         return url
     path = url.removeprefix(SQLITE)
     if not url.startswith(SQLITE) or not path.strip("/"):
+        shown = "it" if "@" in url else repr(url)  # there may be a password before it, wherever that stands
         raise ValueError(
-            f"{url!r} is no store; write sqlite:///PATH (relative), sqlite:////PATH (absolute) "
+            f"{shown} is no store; write sqlite:///PATH (relative), sqlite:////PATH (absolute) "
             "or postgresql://USER@HOST:PORT/DATABASE"
         )
     if ":memory:" in path:
@@ -69,9 +84,17 @@ def _store(url: str) -> str:
     return url
 
 
+def _has_port(place: str) -> bool:
+    """Tell whether a place in a URL, ``HOST`` or ``HOST:PORT``, has a port that may be one, or none."""
+    _, colon, port = place.rpartition(":")
+    return not (colon and port) or port.isdecimal() or place.endswith("]")
+
+
 def without_password(url: str) -> str:
     """Return the URL of a store as it may be shown."""
-    return re.sub(r"(?<=://)([^:/@]*):[^/]*@", r"\1:***@", url)
+    # Up to the last @: a password that should be escaped, and is not, is one too.
+    shown = re.sub(r"(?<=://)([^:/@]*):.*@", r"\1:***@", url, flags=re.DOTALL)
+    return re.sub(r"(?<=[?&])((?:ssl)?password)=[^&]*", r"\1=***", shown)
 
 
 def _agent(name: str) -> str:
@@ -101,11 +124,36 @@ def _duration(value: object) -> object:
         return value.total_seconds()
     if not isinstance(value, str):
         return value
-    match = _DURATION.fullmatch(value.strip())
-    if match is None:
+    seconds = _counted(value, TIMES)
+    if seconds is None:
         raise ValueError(f"{value!r} is no duration; write seconds, or a number with s, m, h or d, such as 15s or 7d")
-    number, unit = match.groups()
-    return float(number) * _UNITS[unit.lower()]
+    return seconds
+
+
+def _size(value: object) -> object:
+    """Read ``1000``, ``100MB`` and ``1.5GiB``; what is no text is left to the type."""
+    if not isinstance(value, str):
+        return value
+    size = _counted(value, SIZES | {"B": 1})
+    if size is None:
+        raise ValueError(f"{value!r} is no size; write bytes, or a number with KB, MB, GB, KiB, MiB or GiB")
+    return int(size)
+
+
+def _counted(text: str, units: Mapping[str, int]) -> float | None:
+    """Return a number, with or without a unit, in the smallest one; None where it is none."""
+    match = _NUMBER.fullmatch(text.strip())
+    sizes = {"": 1} | {unit.lower(): size for unit, size in units.items()}
+    return float(match[1]) * sizes[match[2].lower()] if match and match[2].lower() in sizes else None
+
+
+def _port(value: object) -> object:
+    if isinstance(value, str) and value.startswith("tcp://"):
+        raise ValueError(
+            "Kubernetes has set it for a Service of that name; "
+            "set enableServiceLinks: false in the pod's spec, or name the Service otherwise"
+        )
+    return value
 
 
 def _lower_case_list(value: object) -> object:
@@ -126,6 +174,34 @@ def _host_name(text: str) -> str:
     return text
 
 
+def _trace_url(text: str) -> str:
+    if not re.fullmatch(r"https?://[^/\s][!-~]*", text):  # callers find it in a header
+        shown = without_password(text)
+        raise ValueError(f"{shown!r} is no URL; write http://127.0.0.1:16686, or one with {{trace_id}} in it")
+    if "@" in urlsplit(text).netloc:
+        raise ValueError("every caller is shown it; write it without a password")
+    if other := re.search(r"\{(?!trace_id\}).*?\}", text):
+        raise ValueError(f"{other[0]} stands for nothing; write {{trace_id}}")
+    return text if "{trace_id}" in text else f"{text.rstrip('/')}/trace/{{trace_id}}"
+
+
+def _log_keys(value: object) -> object:
+    """Read ``level=severity,traceId=trace_id``."""
+    if not isinstance(value, str):
+        return value
+    names: dict[str, str] = {}
+    for pair in filter(None, (part.strip() for part in value.split(","))):
+        name, equals, other = (piece.strip() for piece in pair.partition("="))
+        if not (name and equals and other):
+            raise ValueError(f"{pair!r} renames no key; write level=severity, several with commas between")
+        if name in names:
+            raise ValueError(f"{name!r} is renamed twice")
+        names[name] = other
+    if len(set(names.values())) < len(names):
+        raise ValueError("two keys would have the same name")
+    return names
+
+
 def _upper(value: object) -> object:
     return value.upper() if isinstance(value, str) else value
 
@@ -134,12 +210,20 @@ def _upper(value: object) -> object:
 MIN_LEASE = 0.5
 
 #: Seconds, written as a number or with a unit; no more than can be added to a date.
-Seconds = Annotated[float, Field(ge=0, le=MAX_WAIT.total_seconds(), allow_inf_nan=False), BeforeValidator(_duration)]
+Seconds = Annotated[
+    float, Field(ge=0, le=MAX_WAIT.total_seconds(), allow_inf_nan=False), BeforeValidator(_duration), Unit.SECONDS
+]
 #: How long a lease may be, seconds.
 LeaseSeconds = Annotated[
-    float, Field(ge=MIN_LEASE, le=MAX_WAIT.total_seconds(), allow_inf_nan=False), BeforeValidator(_duration)
+    float,
+    Field(ge=MIN_LEASE, le=MAX_WAIT.total_seconds(), allow_inf_nan=False),
+    BeforeValidator(_duration),
+    Unit.SECONDS,
 ]
-Bytes = Annotated[int, Field(gt=0)]
+#: Bytes, written as a number or with a unit.
+Bytes = Annotated[int, Field(gt=0), BeforeValidator(_size), Unit.BYTES]
+#: A port; 0 for any that is free.
+Port = Annotated[int, Field(ge=0, lt=65_536), BeforeValidator(_port)]
 Count = Annotated[int, Field(gt=0)]
 Token = Annotated[str, AfterValidator(_token)]
 AgentName = Annotated[str, AfterValidator(_agent)]
@@ -151,5 +235,9 @@ Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], NoDecod
 HostNames = Annotated[
     tuple[Annotated[str, AfterValidator(_host_name)], ...], NoDecode, BeforeValidator(_lower_case_list)
 ]
+#: A URL with ``{trace_id}`` in it; that of a Jaeger alone stands for its page of a trace.
+TraceUrl = Annotated[str, AfterValidator(_trace_url)]
+#: Names of keys, and what they are called instead.
+LogKeys = Annotated[dict[str, str], NoDecode, BeforeValidator(_log_keys)]
 #: Turns what is written in any case into capitals.
 InCapitals = BeforeValidator(_upper)

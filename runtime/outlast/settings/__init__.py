@@ -1,0 +1,1 @@
+"""The settings of a process, and what is told of them."""
