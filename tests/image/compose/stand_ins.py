@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import re
 import shutil
 import subprocess
-import sysconfig
 import tempfile
 from pathlib import Path
 
+from ... import rotel
 from ..engine import BUILD_PATIENCE, Engine
 
 _HERE = Path(__file__).parent
@@ -41,11 +40,10 @@ def _add_postgres(folder: Path) -> None:
 
 def _add_rotel(folder: Path) -> None:
     """Copy the collector with its libraries: it is linked with that of Python."""
-    program = _package("rotel") / "rotel-agent"
     folder.mkdir()
-    shutil.copy(program, folder)
-    search = {**os.environ, "LD_LIBRARY_PATH": str(sysconfig.get_config_var("LIBDIR") or "")}
-    listed = subprocess.run(["ldd", program], env=search, capture_output=True, text=True, timeout=60, check=True)
+    shutil.copy(rotel.program(), folder)
+    asked = ["ldd", str(rotel.program())]
+    listed = subprocess.run(asked, env=rotel.environment(), capture_output=True, text=True, timeout=60, check=True)
     for name, path in re.findall(r"^\s*(\S+) => (/\S+)", listed.stdout, re.MULTILINE):
         if not _OF_THE_SYSTEM.match(name):
             shutil.copy(path, folder / name)

@@ -11,7 +11,7 @@ from opentelemetry.metrics import Observation
 from outlast.telemetry.metrics import metering
 from outlast.telemetry.metrics.buckets import TASK_SECONDS
 
-from ..telemetry import rotel
+from ... import rotel
 from .receivers import over_grpc
 
 pytestmark = pytest.mark.skipif(sys.version_info >= (3, 14), reason="rotel has no wheel for this Python")

@@ -22,8 +22,8 @@ from outlast.telemetry import tracing
 from outlast.telemetry.invocation_span import InvocationSpan, invocation_span
 from outlast.telemetry.task_span import started_spans, task_resource, task_spans
 
+from ... import rotel
 from ...jaeger_rules import Exported, broken_rules, spans_in
-from . import rotel
 from .collector import Collector
 
 pytestmark = pytest.mark.skipif(sys.version_info >= (3, 14), reason="rotel has no wheel for this Python")

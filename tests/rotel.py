@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
+import sysconfig
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -31,7 +33,7 @@ async def running(forward_to: str) -> AsyncIterator[Rotel]:
     """Run it as a process of its own, which passes everything on by OTLP over gRPC at once."""
     for _ in range(_TRIES):
         ports = _free_ports()
-        process = await asyncio.create_subprocess_exec(*_command(ports, forward_to))
+        process = await asyncio.create_subprocess_exec(*_command(ports, forward_to), env=environment())
         try:
             if await _listens(process, ports):
                 yield Rotel(*(f"http://127.0.0.1:{port}" for port in ports))
@@ -46,16 +48,22 @@ async def running(forward_to: str) -> AsyncIterator[Rotel]:
 def _command(ports: tuple[int, int], forward_to: str) -> list[str]:
     grpc, http = ports
     return [
-        *(str(_program()), "start"),
+        *(str(program()), "start"),
         *("--otlp-grpc-endpoint", f"127.0.0.1:{grpc}", "--otlp-http-endpoint", f"127.0.0.1:{http}"),
         *("--exporter", "otlp", "--otlp-exporter-endpoint", forward_to, "--disable-batching"),
     ]
 
 
-def _program() -> Path:
+def program() -> Path:
+    """Return the program, which a package of Python brings."""
     found = find_spec("rotel")
-    assert found is not None, "rotel is not installed: pip install -e '.[dev]'"
+    assert found is not None, "rotel is missing: pip install 'outlast[dev]' with Python 3.13 or older"
     return Path(str(found.origin)).with_name("rotel-agent")
+
+
+def environment() -> dict[str, str]:
+    """Return what it is started with: it is linked to the library of Python, which may lie where nobody looks."""
+    return os.environ | {"LD_LIBRARY_PATH": str(sysconfig.get_config_var("LIBDIR") or "")}
 
 
 def _free_ports() -> tuple[int, int]:
