@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from functools import partial
 
 from outlast.telemetry import tracing
 from outlast.telemetry.log import get_logger, summary_of
-from outlast.telemetry.task_span import task_resource, task_spans
-from outlastd.stores.port import EndedTask, TaskStore
-
-if TYPE_CHECKING:
-    from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.trace import ReadableSpan
+from outlast.telemetry.made_spans import spans_of
+from outlast.telemetry.task_span import task_spans
+from outlastd.stores.port import TaskStore
 
 #: Tasks that are exported at a time, once the exporter has shown that it works.
 MAX_BATCH = 64
@@ -116,7 +113,8 @@ class SpanOutbox:
         claimed = await self._store.claim_spans(self._limit, CLAIM_SECONDS) if active is not None else ()
         if active is None or not claimed:
             return None
-        taken = active.delivery.begin(lambda: _spans(claimed, active))
+        spans = [(ended.task, partial(task_spans, ended.task, ended.events)) for ended in claimed]
+        taken = active.delivery.begin(lambda: spans_of(spans, active))
         return _Export([ended.task.task_id for ended in claimed], taken, full=len(claimed) == self._limit)
 
     def _failed(self, reason: str) -> None:
@@ -156,17 +154,3 @@ class _Export:
             async with asyncio.timeout(seconds):
                 await self._landed.wait()
         return self._landed.is_set()
-
-
-def _spans(claimed: Sequence[EndedTask], active: tracing.Tracing) -> Iterator[ReadableSpan]:
-    """Yield the spans of tasks. On the exporter's thread."""
-    resources: dict[str | None, Resource] = {}
-    for ended in claimed:
-        service = active.service_of(ended.task)
-        if service not in resources:
-            resources[service] = task_resource(active.resource, service)
-        try:
-            # All or none of a task's.
-            yield from list(task_spans(ended.task, ended.events, resources[service]))
-        except Exception as error:  # it would fail for ever, and hold up all others
-            _log.error("a task's spans could not be made", taskId=str(ended.task.task_id), error=error)

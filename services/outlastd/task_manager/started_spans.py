@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from functools import partial
 
 from outlast.core.event import Change, EventKind
 from outlast.core.state import TaskState
 from outlast.core.task import Task
 from outlast.telemetry import tracing
-from outlast.telemetry.log import get_logger
-from outlast.telemetry.task_span import started_spans, task_resource
-
-if TYPE_CHECKING:
-    from opentelemetry.sdk.trace import ReadableSpan
+from outlast.telemetry.made_spans import spans_of
+from outlast.telemetry.task_span import started_spans
 
 #: Seconds after which an attempt that still runs gets such a span: the trace of a short task has none of it.
 PATIENCE_SECONDS = 1.0
@@ -25,8 +22,6 @@ GATHER_SECONDS, RETRY_SECONDS = 0.1, 5.0
 MAX_WAITING, MAX_BATCH = 10_000, 256
 #: Bytes of arguments that are held on to with a task; to do without them takes longer than to hold a few.
 MAX_INPUT_BYTES = 1_024
-
-_log = get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +80,8 @@ class StartedSpans:
         """Export the spans of some; return whether they need no second try."""
         active = tracing.active()
         if active is not None and due:
-            taken = active.delivery.begin(lambda: _spans([begun.task for begun in due], active))
+            spans = [(begun.task, partial(started_spans, begun.task)) for begun in due]
+            taken = active.delivery.begin(lambda: spans_of(spans, active))
             try:
                 # Whoever exports may take its time; what it says later is of no use to a task manager that stops.
                 if not await asyncio.shield(asyncio.wrap_future(taken)):
@@ -96,12 +92,3 @@ class StartedSpans:
             if self._waiting.get(begun.task.task_id) is begun:
                 del self._waiting[begun.task.task_id]
         return True
-
-
-def _spans(tasks: Sequence[Task], active: tracing.Tracing) -> Iterator[ReadableSpan]:
-    """Yield the spans. On the exporter's thread."""
-    for task in tasks:
-        try:
-            yield from list(started_spans(task, task_resource(active.resource, active.service_of(task))))
-        except Exception as error:  # it would fail for ever, and hold up all others
-            _log.error("a task's spans could not be made", taskId=str(task.task_id), error=error)
