@@ -16,6 +16,7 @@ from outlastd.stores import postgres_statements as statements
 from outlastd.stores.port import Position, TaskFilter
 from outlastd.stores.postgres import PostgresTaskStore
 from outlastd.stores.postgres_connecting import connect
+from outlastd.stores.postgres_rows import ROW_TYPES
 from outlastd.stores.postgres_writing import _statement
 
 NO_STATE = frozenset[TaskState]()
@@ -30,10 +31,11 @@ INDEXES: Mapping[str, Sequence[str]] = {
     statements.GET_BASIC_HELD: ["tasks_held", "workers_pkey"],
     statements.LOCK_HELD: ["tasks_held"],
     statements.LOCK_CLAIMABLE: ["tasks_claimable"],
+    statements.GET_CLAIMABLE: ["tasks_claimable", "workers_pkey"],
     statements.LOCK_OVERDUE: ["tasks_by_queue_until", "tasks_by_cancel_until", "tasks_pkey"],
     statements.GET_CANCEL_REQUESTS: ["tasks_cancel_requested"],
     statements.GET_CENSUS: ["tasks_by_state"],
-    statements.GET_ROOM: ["tasks_pkey", "tasks_claimable"],
+    statements.GET_ROOM: ["tasks_pkey", "tasks_claimable", "workers_by_agent"],
     statements.GET_BY_KEY: ["tasks_pkey", "idempotency_keys_pkey"],
     statements.DELETE_TASK: ["tasks_pkey"],
     statements.DELETE_EXPIRED_TASKS: ["tasks_by_expiry", "tasks_pkey"],
@@ -45,7 +47,9 @@ INDEXES: Mapping[str, Sequence[str]] = {
     statements.CLAIM_OUTBOX: ["span_outbox_by_claim", "span_outbox_pkey"],
     statements.GET_WORKER: ["workers_pkey"],
     statements.RENEW_LEASES: ["workers_pkey"],
-    _statement(True, True, True, True, True, True): ["workers_pkey", "tasks_pkey"],
+    _statement("wait", True, True, True, True, True, True, False): ["workers_pkey", "tasks_pkey"],
+    _statement("share", False, True, False, True, False, False, True): ["workers_pkey", "tasks_pkey"],
+    _statement("skip", True, True, True, True, True, True, True): ["workers_pkey", "tasks_pkey"],
 }
 
 #: 20,000 tasks of 10 agents, 200 sessions and 100 workers; a few wait, run, or are due for something.
@@ -118,7 +122,17 @@ async def test_statements(connection: asyncpg.Connection) -> None:
 
 async def test_order(connection: asyncpg.Connection) -> None:
     """What is read in an order, up to a limit, is not sorted first."""
-    for query in (statements.LOCK_CLAIMABLE, statements.GET_SESSION_EVENTS):
+    for query in (statements.LOCK_CLAIMABLE, statements.GET_CLAIMABLE, statements.GET_SESSION_EVENTS):
         steps = await plan(connection, query)
 
         assert not SORTS.search(steps), steps
+
+
+async def test_types_of_rows(connection: asyncpg.Connection) -> None:
+    """What is written as a type of rows has the type's columns, in their order."""
+    for kind, names in ROW_TYPES.items():
+        rows = await connection.fetch(
+            "SELECT attname FROM pg_attribute WHERE attrelid = $1::regclass ORDER BY attnum", kind
+        )
+
+        assert [name for (name,) in rows] == list(names)

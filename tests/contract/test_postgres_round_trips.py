@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from outlastd.stores import postgres_pool
@@ -33,6 +35,44 @@ async def test_batch(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None
 
         assert [len(each.changes) for each in applied] == [4, 3]
         assert line.questions - before == 2
+        await store.close()
+
+
+async def test_submitted_task(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task that is submitted takes two round trips, and two more to be given to a worker."""
+    monkeypatch.setattr(postgres_pool, "POOL_SIZE", 1)
+    async with line_to(postgres_url) as (line, url):
+        store = await PostgresTaskStore.open(url)
+        worker = await register(store, "worker", "agent", "research")
+        await store.create(submission(1))
+        await store.claim("worker", worker.epoch, 1)
+
+        before = line.questions
+        await store.create(submission(2))
+        (change,) = await store.claim("worker", worker.epoch, 1)
+
+        assert change.task.task_id == 2
+        assert line.questions - before == 4
+        await store.close()
+
+
+async def test_claims_that_meet(postgres_url: str) -> None:
+    """Two task managers that claim at the same moment give every task once, the oldest first."""
+    stores = [await PostgresTaskStore.open(postgres_url) for _ in range(2)]
+    workers = [await register(store, f"worker-{n}", "agent", "research") for n, store in enumerate(stores)]
+    for task_id in range(1, 41):
+        await stores[0].create(submission(task_id))
+
+    claims = [
+        store.claim(worker.worker_id, worker.epoch, 10)
+        for store, worker in zip(stores, workers, strict=True)
+        for _ in range(2)
+    ]
+    given = [[change.task.task_id for change in changes] for changes in await asyncio.gather(*claims)]
+
+    assert sorted(task_id for each in given for task_id in each) == list(range(1, 41))
+    assert all(each == sorted(each) for each in given)
+    for store in stores:
         await store.close()
 
 

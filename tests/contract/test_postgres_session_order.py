@@ -19,7 +19,7 @@ async def test_claim_that_began_before_the_task_was_there(postgres_url: str) -> 
             await connection.fetchrow(statements.SHARE_WORKER, "worker")
             await store.create(submission(1, session_id="mine"))
             now = await store.clock()
-            (change,) = await worker_writes.claim(connection, "worker", worker.epoch, 1, now, store.policy)
+            (change,) = await worker_writes.claim(connection, "worker", worker.epoch, 1, now, store.policy, 1)
             assert await store.session_events("mine", "", 10) == []  # the older transaction is still open
         assert change.event.generation == 2
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ import pytest
 from outlast.core.policy import DEFAULT_POLICY
 from outlast.core.session import SessionKey
 from outlastd.stores import postgres_migrations, sqlite_migrations
-from outlastd.stores.migrations import load_migrations
+from outlastd.stores.migrations import Migration, load_migrations
 from outlastd.stores.opening import open_store
 from outlastd.stores.port import TaskStore
 
@@ -37,16 +39,25 @@ class Upgraded:
     async def open(self, *, older: bool) -> TaskStore:
         """Open a store on it."""
         with self._monkeypatch.context() as patched:
-            if older:
-                for migrations in (postgres_migrations, sqlite_migrations):
-                    patched.setattr(migrations, "load_migrations", _before_sessions)
+            for migrations in (postgres_migrations, sqlite_migrations):
+                patched.setattr(migrations, "load_migrations", _before_sessions if older else _all)
             store = await open_store(self._url, self._path, DEFAULT_POLICY)
         self._opened.push_async_callback(store.close)
         return store
 
 
-def _before_sessions(dialect: str) -> object:
-    return load_migrations(dialect)[: {"sqlite": 2, "postgresql": 1}[dialect]]
+def _before_sessions(dialect: str) -> Sequence[Migration]:
+    return _all(dialect)[: {"sqlite": 2, "postgresql": 1}[dialect]]
+
+
+def _all(dialect: str) -> Sequence[Migration]:
+    """Return the migrations, on PostgreSQL with the types of rows from the first: the code that is tested needs them,
+    other than the code that there was before sessions."""
+    migrations = load_migrations(dialect)
+    if dialect == "sqlite":
+        return migrations
+    tasks, sessions, rows, *others = migrations
+    return [replace(tasks, sql=tasks.sql + rows.sql), sessions, replace(rows, sql="SELECT"), *others]
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
 
 from outlast.core.state import TaskState
 from outlast.core.task import Progress, Task, TaskError
+from outlast.core.value import value
 
 
 class EventKind(IntEnum):
@@ -19,7 +19,7 @@ class EventKind(IntEnum):
     CANCEL_REQUESTED = 4
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class TaskEvent:
     """One change of one task."""
 
@@ -40,7 +40,7 @@ class TaskEvent:
     error: TaskError | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Change:
     """A task after one event, and the event: what the store writes, and lines, spans and watchers are made from."""
 

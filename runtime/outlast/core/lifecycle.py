@@ -6,7 +6,6 @@ raises; nothing happens when it raises.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,6 +15,7 @@ from outlast.core.operation import Action, Finish, Operation, Output, Report, St
 from outlast.core.policy import DEFAULT_BACKOFF, MAX_BACKOFF, Policy
 from outlast.core.state import TRANSITIONS, StateReason, TaskState
 from outlast.core.task import Task, TaskError
+from outlast.core.value import evolve
 from outlast.core.worker import Worker
 
 # google.rpc.Code
@@ -54,9 +54,9 @@ def apply_operation(task: Task | None, operation: Operation, worker: Worker, now
         return _start(task, operation, action, worker, now)
     if task is None:
         raise TaskNotFound(operation.task_id)
-    if (task.worker_id, task.epoch) != (worker.worker_id, worker.epoch):
+    if task.epoch != worker.epoch or task.worker_id != worker.worker_id:
         raise LeaseLost(task.task_id, worker.epoch, task.epoch)
-    if operation.attempt not in (0, task.attempt):
+    if operation.attempt and operation.attempt != task.attempt:
         # Its worker had lost it and was given it again, and this was on its way since before that.
         raise LeaseLost(task.task_id, worker.epoch, task.epoch, attempt=operation.attempt)
     if task.state.terminal:
@@ -70,7 +70,7 @@ def apply_operation(task: Task | None, operation: Operation, worker: Worker, now
 
 def submit(task: Task, now: datetime, policy: Policy) -> Change:
     """Record a new task that waits for a worker (CreateTask)."""
-    new = replace(task, generation=0, state=TaskState.SUBMITTED, created_at=now)
+    new = evolve(task, generation=0, state=TaskState.SUBMITTED, created_at=now)
     return _changed(new, EventKind.STATE_CHANGED, now, queue_until=_queue_until(task, now, policy))
 
 
@@ -99,7 +99,7 @@ def request_cancel(
     if task.state.terminal:
         raise IllegalTransition(task.task_id, task.state.name, TaskState.CANCELED.name)
     if task.state is TaskState.SUBMITTED:
-        requested = replace(task, cancel_requested_at=now)
+        requested = evolve(task, cancel_requested_at=now)
         message = "canceled before its next attempt" if task.attempt else "canceled before it was started"
         return _cancel(requested, StateReason.CANCEL_REQUESTED, message, now, policy)
     until = now + grace if force or task.manual else None
@@ -247,7 +247,7 @@ def _run_again(task: Task, reason: StateReason, error: TaskError | None, now: da
     wait = timedelta() if reason is StateReason.WORKER_SHUTDOWN else backoff_after(task)
     fields = {**_NOBODYS, "state_reason": reason, "next_attempt_at": now + wait}
     change = _changed(task, EventKind.STATE_CHANGED, now, **fields, queue_until=_queue_until(task, now + wait, policy))
-    return Change(change.task, replace(change.event, error=error))
+    return Change(change.task, evolve(change.event, error=error))
 
 
 def backoff_after(task: Task) -> timedelta:
@@ -274,20 +274,22 @@ def _check_move(task: Task, state: TaskState) -> None:
 
 def _changed(task: Task, kind: EventKind, now: datetime, *, output: bytes | None = None, **fields: Any) -> Change:
     """Give a task its new fields and its next generation, and make the event that goes with it."""
-    # One replace for all: making a Task is most of what an operation costs.
-    task = replace(task, generation=task.generation + 1, updated_at=now, **fields)
+    fields["generation"] = task.generation + 1
+    fields["updated_at"] = now
+    task = evolve(task, **fields)
+    # By position: there is one for each operation, and names cost half as much again.
     event = TaskEvent(
-        task_id=task.task_id,
-        generation=task.generation,
-        kind=kind,
-        at=now,
-        state=task.state,
-        state_reason=task.state_reason,
-        attempt=task.attempt,
-        progress=task.progress if kind is EventKind.PROGRESSED else None,
-        output=output,
-        result=task.result,
-        error=task.error,
+        task.task_id,
+        task.generation,
+        kind,
+        now,
+        task.state,
+        task.state_reason,
+        task.attempt,
+        task.progress if kind is EventKind.PROGRESSED else None,
+        output,
+        task.result,
+        task.error,
     )
     return Change(task, event)
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 
 from outlast.core.state import TaskState
 from outlast.core.task import NO_LABELS, NO_TRACE, Progress, TaskError, TraceContext
+from outlast.core.value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Start:
     """Begin an attempt; creates the task where its id is new."""
 
@@ -29,7 +30,7 @@ class Start:
     manual: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Submit:
     """Record a task that waits in this very worker, because it has no room for it now; a Start begins it later."""
 
@@ -37,21 +38,21 @@ class Submit:
     state_reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Report:
     """Report progress."""
 
     progress: Progress
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Output:
     """Emit output: a JSON array of chunks."""
 
     chunks: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Finish:
     """End the attempt: COMPLETED with a result, FAILED or CANCELED with an error.
 
@@ -67,7 +68,7 @@ class Finish:
 Action = Start | Submit | Report | Output | Finish
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Operation:
     """One action on one task, with its place in the worker's own count."""
 

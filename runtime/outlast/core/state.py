@@ -19,10 +19,8 @@ class TaskState(IntEnum):
     REJECTED = 7
     AUTH_REQUIRED = 8
 
-    @property
-    def terminal(self) -> bool:
-        """Whether no transition leaves this state."""
-        return not TRANSITIONS[self]
+    #: Whether no transition leaves this state.
+    terminal: bool
 
 
 _S = TaskState
@@ -54,6 +52,9 @@ TRANSITIONS: Mapping[TaskState, frozenset[TaskState]] = MappingProxyType(
 
 #: The states that no transition leaves.
 TERMINAL: frozenset[TaskState] = frozenset(state for state, row in TRANSITIONS.items() if not row)
+
+for _state in TaskState:
+    _state.terminal = _state in TERMINAL
 
 
 class StateReason(StrEnum):

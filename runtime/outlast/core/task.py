@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from types import MappingProxyType
 
 from outlast.core.state import TaskState
+from outlast.core.value import value
 
 NO_LABELS: Mapping[str, str] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class TaskError:
     """What went wrong: the outcome of a FAILED or CANCELED task."""
 
@@ -24,7 +25,7 @@ class TaskError:
     type: str
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class TraceContext:
     """W3C trace context, as its two headers carry it; empty strings where there is none."""
 
@@ -35,7 +36,7 @@ class TraceContext:
 NO_TRACE = TraceContext()
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Progress:
     """How far a task has come."""
 
@@ -47,7 +48,7 @@ class Progress:
     reported_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Task:
     """A unit of background work. Times are UTC with microseconds; user JSON is bytes, never parsed here."""
 

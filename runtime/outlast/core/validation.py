@@ -37,6 +37,8 @@ def check_text(field: str, value: object, limit: int, *, required: bool = False)
         raise InvalidField(field, "is empty")
     if len(value) > limit:
         raise InvalidField(field, f"has {len(value):,} characters, over the limit of {limit:,}")
+    if value.isprintable():
+        return value  # nearly every text, at a glance; of the others some are fine too
     for character in value:
         if character < " " or character == "\x7f" or "\ud800" <= character <= "\udfff":
             raise InvalidField(field, f"holds U+{ord(character):04X}, which is no printable text")
@@ -73,5 +75,7 @@ def check_duration(field: str, value: timedelta, limit: timedelta = MAX_WAIT, *,
 
 def clean_text(value: str, limit: int) -> str:
     """Return ``value`` as text that every store can hold: for messages of exceptions, which nobody can refuse."""
+    if value.isprintable() and len(value) <= limit:
+        return value  # nothing to clean, at a glance
     text = value.encode("utf-8", "backslashreplace").decode("utf-8").replace("\x00", "\\x00")
     return text if len(text) <= limit else text[: limit - 1] + "…"

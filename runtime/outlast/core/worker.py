@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
+
+from outlast.core.value import value
 
 #: A task id has room for this many workers at a time (task_id.py).
 WORKER_NUMBERS = 1024
@@ -12,7 +13,7 @@ WORKER_NUMBERS = 1024
 SILENCE = 2 / 3
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Registration:
     """What a worker says of itself whenever it connects."""
 
@@ -29,7 +30,7 @@ class Registration:
     draining: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Worker:
     """One run of an agent process and its lease, as the store keeps them."""
 
@@ -54,7 +55,7 @@ class Worker:
         return self.epoch % WORKER_NUMBERS
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Renewal:
     """A worker's sign of life."""
 

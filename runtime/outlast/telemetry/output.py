@@ -12,8 +12,8 @@ import re
 import select
 import sys
 import threading
-from collections.abc import Mapping, MutableMapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,6 +25,14 @@ _UNSAFE = re.compile(rb"\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xa8\xa9]")
 #: How long one line may wait for room in a standard error that somebody has made non-blocking.
 _PATIENCE_SECONDS = 0.1
 _INT64 = 1 << 63
+#: Bytes that go to a pipe in one piece, whoever else writes to it (POSIX: 512 at least).
+_PIPE_BUF = getattr(select, "PIPE_BUF", 512)
+
+
+class _Together(threading.local):
+    """What a thread has written since it began to gather; None while it does not."""
+
+    lines: list[bytes] | None = None
 
 
 class _StandardError:
@@ -32,6 +40,7 @@ class _StandardError:
 
     def __init__(self) -> None:
         self._renew_lock()
+        self._together = _Together()
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._renew_lock)
 
@@ -41,6 +50,26 @@ class _StandardError:
 
     def write(self, line: bytes) -> None:
         """Write one line; a standard error that is closed, gone or full loses it."""
+        if self._together.lines is not None:
+            self._together.lines.append(line)
+        else:
+            self._write(line)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Write the lines of this thread at the end, as many at a time as go to a pipe in one piece."""
+        if self._together.lines is not None:
+            yield
+            return
+        lines = self._together.lines = []
+        try:
+            yield
+        finally:
+            self._together.lines = None
+            for part in _parts(lines):
+                self._write(part)
+
+    def _write(self, line: bytes) -> None:
         # RuntimeError: "reentrant call" of a buffered stream. AttributeError: sys.stderr is None under pythonw.
         with suppress(OSError, ValueError, RuntimeError, AttributeError), self._lock:
             try:
@@ -61,6 +90,20 @@ class _StandardError:
             except BlockingIOError:
                 if not select.select([], [descriptor], [], _PATIENCE_SECONDS)[1]:
                     raise
+
+
+def _parts(lines: list[bytes]) -> Iterator[bytes]:
+    """Yield lines joined, none of the joints longer than what goes to a pipe in one piece."""
+    part: list[bytes] = []
+    size = 0
+    for line in lines:
+        if part and size + len(line) > _PIPE_BUF:
+            yield b"".join(part)
+            part, size = [], 0
+        part.append(line)
+        size += len(line)
+    if part:
+        yield b"".join(part)
 
 
 class _Line(structlog.BoundLoggerBase):
@@ -132,7 +175,11 @@ def text(level: str, message: str, fields: Mapping[str, Any]) -> str:
 
 #: How a line comes about; in place of the list's own items others may be put at any time.
 _steps: list[Any] = [_stamp, _render]
-_line: _Line = structlog.wrap_logger(_StandardError(), processors=_steps, wrapper_class=_Line).bind()
+_standard_error = _StandardError()
+_line: _Line = structlog.wrap_logger(_standard_error, processors=_steps, wrapper_class=_Line).bind()
+
+#: Within ``with together():`` the lines of the thread are written with fewer calls: at its end, in their order.
+together = _standard_error.together
 
 #: Write one line: ``write(level, message, fields)``.
 write = _line.write

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 from outlast.core.task import NO_TRACE, TraceContext
@@ -44,6 +45,8 @@ class Traceparent(NamedTuple):
         return f"00-{self.trace_id:032x}-{self.parent_id:016x}-{self.flags:02x}"
 
 
+# A task's is asked for by each of its lines, its figures and its span, mostly in the same moment.
+@lru_cache(maxsize=1024)
 def parse_traceparent(text: str) -> Traceparent | None:
     """Return the parts of a ``traceparent``, or None when W3C's rules say to ignore it."""
     match = _TRACEPARENT.fullmatch(text)

@@ -14,7 +14,6 @@ from outlast.core.state import TaskState
 from outlast.core.task import Task, TaskError
 from outlast.telemetry.attempts import Attempt, attempts_of
 from outlast.telemetry.propagation import Traceparent, attempt_span_id, parse_traceparent, started_span_id
-from outlast.telemetry.tracing import SCOPE, span_context
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
@@ -43,6 +42,8 @@ def task_spans(task: Task, events: Iterable[TaskEvent], resource: Resource) -> I
     Where it may have several attempts, one for each that began follows as its child, and the task's span begins with
     the first of them. ``events`` are its STATE_CHANGED events, in order.
     """
+    from outlast.telemetry.sdk_span import make_context
+
     trace = parse_traceparent(task.trace_context.traceparent)
     if trace is None or not trace.sampled:
         return
@@ -50,7 +51,7 @@ def task_spans(task: Task, events: Iterable[TaskEvent], resource: Resource) -> I
     ended = task.ended_at or task.updated_at or _UNIX_EPOCH
     began = min(_began(task, attempts) or ended, ended)
     ended = max(ended, began + _SHORTEST)
-    own = span_context(trace, task.task_id, task.trace_context.tracestate)
+    own = make_context(trace, task.task_id, task.trace_context.tracestate)
     yield _span(
         f"async_task {task.task_type}",
         own,
@@ -68,7 +69,7 @@ def task_spans(task: Task, events: Iterable[TaskEvent], resource: Resource) -> I
         earliest = min(max(attempt.ended_at, begin + _SHORTEST), ended)
         yield _span(
             f"attempt {attempt.number}",
-            span_context(trace, attempt_span_id(task.task_id, attempt.number), task.trace_context.tracestate),
+            make_context(trace, attempt_span_id(task.task_id, attempt.number), task.trace_context.tracestate),
             own,
             resource,
             _attempt_attributes(task, attempt),
@@ -84,6 +85,8 @@ def started_spans(task: Task, resource: Resource) -> Iterator[ReadableSpan]:
     It is a sibling of the task's span, so that nothing is missing above it meanwhile. Where the task begins its trace
     it is the task's child: that trace is incomplete up to the task's end, and has one root from then on.
     """
+    from outlast.telemetry.sdk_span import make_context, unset
+
     trace = parse_traceparent(task.trace_context.traceparent)
     if trace is None or not trace.sampled:
         return
@@ -92,12 +95,13 @@ def started_spans(task: Task, resource: Resource) -> Iterator[ReadableSpan]:
     began = task.started_at or task.updated_at or _UNIX_EPOCH
     yield _span(
         f"async_task {task.task_type} started",
-        span_context(trace, started_span_id(task.task_id, task.attempt), tracestate),
-        _parent(trace) or span_context(trace, task.task_id, tracestate, remote=True),
+        make_context(trace, started_span_id(task.task_id, task.attempt), tracestate),
+        _parent(trace) or make_context(trace, task.task_id, tracestate, remote=True),
         resource,
         _present({**_common_attributes(task), "outlast.task.attempt": task.attempt}),
         began,
         began + _SHORTEST,
+        unset(),
     )
 
 
@@ -106,12 +110,14 @@ def task_resource(resource: Resource, service_name: str | None) -> Resource:
 
     ``service_name`` replaces the one in ``resource``; None leaves it.
     """
-    from opentelemetry.sdk.resources import SERVICE_NAME, Resource
+    from opentelemetry.sdk.resources import SERVICE_NAME
+
+    from outlast.telemetry.sdk_span import SharedResource
 
     attributes = {name: value for name, value in resource.attributes.items() if not name.startswith(_OF_THE_PROCESS)}
     if service_name is not None:
         attributes[SERVICE_NAME] = service_name
-    return Resource(attributes, resource.schema_url)
+    return SharedResource(attributes, resource.schema_url)
 
 
 def _began(task: Task, attempts: list[Attempt]) -> datetime | None:
@@ -166,15 +172,15 @@ def _present(attributes: dict[str, str | int]) -> dict[str, str | int]:
 
 def _status(state: TaskState, error: TaskError | None, reason: str) -> Status:
     """ERROR for a failure only: a cancel is somebody's wish (OpenTelemetry: leave UNSET what is no error)."""
-    from opentelemetry.trace import Status, StatusCode
+    from outlast.telemetry import sdk_span
 
     match state:
         case TaskState.FAILED:
-            return Status(StatusCode.ERROR, error.message if error else reason)
+            return sdk_span.failed(error.message if error else reason)
         case TaskState.COMPLETED:
-            return Status(StatusCode.OK)
+            return sdk_span.well()
         case _:
-            return Status(StatusCode.UNSET)
+            return sdk_span.unset()
 
 
 def _span(
@@ -185,30 +191,19 @@ def _span(
     attributes: dict[str, str | int],
     began: datetime,
     ended: datetime,
-    status: Status | None = None,
+    status: Status,
 ) -> ReadableSpan:
-    from opentelemetry.sdk.trace import ReadableSpan
-    from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-    from opentelemetry.trace import SpanKind, Status
+    from outlast.telemetry.sdk_span import make_span
 
-    return ReadableSpan(
-        name=name,
-        context=context,
-        parent=parent,
-        resource=resource,
-        attributes=attributes,
-        kind=SpanKind.INTERNAL,
-        status=status or Status(),
-        start_time=_nanoseconds(began),
-        end_time=_nanoseconds(ended),
-        instrumentation_scope=InstrumentationScope(SCOPE),
-    )
+    return make_span(name, context, parent, resource, attributes, _nanoseconds(began), _nanoseconds(ended), status)
 
 
 def _parent(trace: Traceparent) -> SpanContext | None:
     """Return the span above a task's; None where the task begins the trace."""
-    return None if trace.root else span_context(trace, trace.parent_id, remote=True)
+    from outlast.telemetry.sdk_span import make_context
+
+    return None if trace.root else make_context(trace, trace.parent_id, remote=True)
 
 
 def _nanoseconds(at: datetime) -> int:
-    return (at - _UNIX_EPOCH) // timedelta(microseconds=1) * 1000
+    return (at - _UNIX_EPOCH) // _SHORTEST * 1000

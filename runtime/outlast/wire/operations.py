@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
 from typing import assert_never
 
 from outlast.core.errors import InvalidField, OutlastError
 from outlast.core.operation import Action, Finish, Operation, Output, Report, Start, Submit
+from outlast.core.task import NO_LABELS
 from outlast.v1 import worker_service_pb2 as pb
 from outlast.wire.errors import from_status, task_error_from_status, task_error_to_status, to_status
 from outlast.wire.tasks import (
@@ -61,18 +63,25 @@ def operation_from_proto(proto: pb.Operation) -> Operation:
     """
     if not proto.HasField("operation_time"):
         raise InvalidField("operation_time", "is missing")
-    return Operation(
-        sequence=proto.sequence,
-        task_id=proto.task_id,
-        at=time_from_proto(proto.operation_time, "operation_time"),
-        action=_action_from_proto(proto),
-        attempt=proto.attempt,
-    )
+    at = time_from_proto(proto.operation_time, "operation_time")
+    kind = proto.WhichOneof("operation")
+    if kind is None:
+        raise InvalidField("operation", "is missing")
+    return Operation(proto.sequence, proto.task_id, at, _ACTIONS[kind](proto), proto.attempt)
 
 
-def result_to_proto(sequence: int, refusal: OutlastError | None) -> pb.OperationResult:
-    """Return the answer to an operation; no refusal when it was applied."""
-    return pb.OperationResult(sequence=sequence, error=to_status(refusal) if refusal else None)
+def results_to_proto(sequences: Iterable[int], refusals: Mapping[int, OutlastError]) -> pb.ConnectResponse:
+    """Return the answers to operations; those without a refusal were applied."""
+    response = pb.ConnectResponse()
+    add = response.results.results.add
+    for sequence in sequences:
+        add().sequence = sequence  # four times as fast as by the constructors
+    if refusals:
+        for result in response.results.results:
+            if (refusal := refusals.get(result.sequence)) is not None:
+                result.error.CopyFrom(to_status(refusal))
+    response.results.SetInParent()
+    return response
 
 
 def result_from_proto(proto: pb.OperationResult) -> tuple[int, OutlastError | None]:
@@ -104,7 +113,7 @@ def _start_from_proto(proto: pb.StartOperation) -> Start:
         metadata=json_from_text(proto.metadata),
         input=json_from_text(proto.input),
         trace_context=trace_from_proto(proto.trace_context),
-        labels=dict(proto.labels),
+        labels=dict(proto.labels) if proto.labels else NO_LABELS,
         max_attempts=proto.max_attempts or 1,
         timeout=duration_from_proto(proto.timeout, "start.timeout") if proto.HasField("timeout") else None,
         backoff=duration_from_proto(proto.backoff, "start.backoff") if proto.HasField("backoff") else None,
@@ -112,23 +121,25 @@ def _start_from_proto(proto: pb.StartOperation) -> Start:
     )
 
 
-def _action_from_proto(proto: pb.Operation) -> Action:
-    match proto.WhichOneof("operation"):
-        case "start":
-            return _start_from_proto(proto.start)
-        case "submit":
-            return Submit(_start_from_proto(proto.submit.start), proto.submit.state_reason)
-        case "progress":
-            return Report(progress_from_proto(proto.progress.progress, "progress"))
-        case "output":
-            return Output(proto.output.chunks.encode())
-        case "finish":
-            finish = proto.finish
-            return Finish(
-                state=state_from_proto(finish.state, "finish.state"),
-                state_reason=finish.state_reason,
-                result=json_from_text(finish.result),
-                error=task_error_from_status(finish.error) if finish.HasField("error") else None,
-            )
-        case _:
-            raise InvalidField("operation", "is missing")
+def _submit_from_proto(proto: pb.Operation) -> Submit:
+    return Submit(_start_from_proto(proto.submit.start), proto.submit.state_reason)
+
+
+def _finish_from_proto(proto: pb.Operation) -> Finish:
+    finish = proto.finish
+    return Finish(
+        state_from_proto(finish.state, "finish.state"),
+        finish.state_reason,
+        json_from_text(finish.result),
+        task_error_from_status(finish.error) if finish.HasField("error") else None,
+    )
+
+
+#: What makes an action of a message, by the field that is set.
+_ACTIONS: dict[str, Callable[[pb.Operation], Action]] = {
+    "start": lambda proto: _start_from_proto(proto.start),
+    "submit": _submit_from_proto,
+    "progress": lambda proto: Report(progress_from_proto(proto.progress.progress, "progress")),
+    "output": lambda proto: Output(proto.output.chunks.encode()),
+    "finish": _finish_from_proto,
+}

@@ -16,6 +16,9 @@ from outlast.v1 import task_pb2
 from outlast.wire.errors import task_error_from_status, task_error_to_status
 from outlast.wire.times import duration_from_proto, duration_to_proto, time_from_proto, time_to_proto
 
+#: By number: faster than to ask the enum.
+_STATES = {int(state): state for state in TaskState}
+
 FULL = task_pb2.TASK_VIEW_FULL
 BASIC = task_pb2.TASK_VIEW_BASIC
 
@@ -165,10 +168,10 @@ def state_to_proto(state: TaskState) -> task_pb2.Task.State.ValueType:
 
 def state_from_proto(state: int, field: str) -> TaskState:
     """Return the state; raise InvalidField when it is unspecified or unknown."""
-    try:
-        return TaskState(state)
-    except ValueError:
-        raise InvalidField(field, f"{state} is no state of a task") from None
+    found = _STATES.get(state)
+    if found is None:
+        raise InvalidField(field, f"{state} is no state of a task")
+    return found
 
 
 def progress_to_proto(progress: Progress) -> task_pb2.Progress:
@@ -180,11 +183,11 @@ def progress_to_proto(progress: Progress) -> task_pb2.Progress:
 
 def progress_from_proto(proto: task_pb2.Progress, field: str) -> Progress:
     """Return a report of progress; raise InvalidField when its time is out of range."""
-    return Progress(
-        fraction=proto.fraction if proto.HasField("fraction") else None,
-        message=proto.message,
-        reported_at=time_from_proto(proto.report_time, f"{field}.report_time"),
-    )
+    fraction = proto.fraction if proto.HasField("fraction") else None
+    try:
+        return Progress(fraction, proto.message, time_from_proto(proto.report_time, ""))
+    except InvalidField as error:
+        raise InvalidField(f"{field}.report_time", error.why) from None
 
 
 def trace_to_proto(trace: TraceContext) -> task_pb2.TraceContext | None:
@@ -196,9 +199,8 @@ def trace_to_proto(trace: TraceContext) -> task_pb2.TraceContext | None:
 
 def trace_from_proto(proto: task_pb2.TraceContext) -> TraceContext:
     """Return a trace context; the empty one when the message is unset."""
-    if not proto.traceparent:
-        return NO_TRACE
-    return TraceContext(proto.traceparent, proto.tracestate)
+    traceparent = proto.traceparent
+    return TraceContext(traceparent, proto.tracestate) if traceparent else NO_TRACE
 
 
 def json_to_text(json: bytes | None) -> str:

@@ -22,8 +22,9 @@ def time_to_proto(time: datetime | None) -> Timestamp | None:
 
 def time_from_proto(time: Timestamp, field: str) -> datetime:
     """Return a Timestamp in UTC, cut to the microsecond; raise InvalidField when it is no time of this calendar."""
+    nanos = time.nanos
     try:
-        return _EPOCH + _exact(time.seconds, time.nanos)
+        return _EPOCH + timedelta(0, time.seconds, nanos // 1_000 if nanos >= 0 else -(-nanos // 1_000))
     except OverflowError:
         raise InvalidField(field, "is out of range") from None
 
@@ -49,10 +50,6 @@ def seconds_to_proto(seconds: float | None) -> Duration | None:
 def duration_from_proto(duration: Duration, field: str) -> timedelta:
     """Return a Duration, cut to the microsecond; raise InvalidField when it is too long to hold."""
     try:
-        return _exact(duration.seconds, duration.nanos)
+        return timedelta(seconds=duration.seconds, microseconds=int(duration.nanos / 1_000))
     except OverflowError:
         raise InvalidField(field, "is out of range") from None
-
-
-def _exact(seconds: int, nanos: int) -> timedelta:
-    return timedelta(seconds=seconds, microseconds=int(nanos / 1_000))

@@ -106,7 +106,7 @@ def answer_for(error: Exception) -> Exception:
 
 def _connect(path: Path) -> sqlite3.Connection:
     # Absolute: ":memory:" is the name of a file. isolation_level None: the transactions are ours, not the module's.
-    connection = sqlite3.connect(path.absolute(), timeout=BUSY_TIMEOUT, isolation_level=None)
+    connection = sqlite3.connect(path.absolute(), timeout=BUSY_TIMEOUT, isolation_level=None, cached_statements=256)
     with _closed_on_error(connection):
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA synchronous = FULL")

@@ -85,13 +85,17 @@ class PostgresTaskStore:
 
     async def apply(self, worker_id: str, operations: Sequence[Operation]) -> Applied:
         """Apply a worker's operations in order, in one transaction, with the worker's new applied sequence."""
-        return await self._pool.finish(lambda: self._applier.apply(worker_id, operations))
+        return await self._applier.apply(worker_id, operations)
 
     async def claim(self, worker_id: str, epoch: int, limit: int) -> Sequence[Change]:
         """Give a worker up to ``limit`` submitted tasks, the oldest first."""
         if limit <= 0:
             return []
-        return await self._change(lambda db, now: worker_writes.claim(db, worker_id, epoch, limit, now, self.policy))
+        changes = await self._pool.run(
+            lambda db, tried: worker_writes.claim(db, worker_id, epoch, limit, self._clock.now(), self.policy, tried)
+        )
+        self._active.keep(change.task for change in changes)
+        return changes
 
     async def held(self, worker_id: str, *, full: bool = False) -> Sequence[Task]:
         """Return the tasks that the worker holds under its epoch and that have not ended, the oldest first."""

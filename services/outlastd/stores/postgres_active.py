@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 from outlast.core.operation import Operation, Start, Submit
 from outlast.core.task import Task
+from outlast.core.value import evolve
 from outlast.core.worker import Worker
 
 #: Bytes that the tasks may take, roughly, and what one takes without its JSON.
@@ -20,7 +20,8 @@ class ActiveTasks:
     """The newest known rows, the least recently used dropped first. Whoever writes by them has the database compare."""
 
     def __init__(self) -> None:
-        self._tasks: OrderedDict[int, Task] = OrderedDict()
+        #: With the size of each, which nothing changes but its end.
+        self._tasks: OrderedDict[int, tuple[Task, int]] = OrderedDict()
         self._workers: OrderedDict[str, Worker] = OrderedDict()
         self._bytes = 0
 
@@ -36,9 +37,9 @@ class ActiveTasks:
             task_id = operation.task_id
             if task_id in found or task_id in made:
                 continue
-            task = self._tasks.get(task_id)
-            if task is not None:
-                found[task_id] = task
+            known = self._tasks.get(task_id)
+            if known is not None:
+                found[task_id] = known[0]
             elif isinstance(operation.action, Start | Submit):
                 made.add(task_id)
             else:
@@ -48,28 +49,25 @@ class ActiveTasks:
     def keep(self, tasks: Iterable[Task]) -> None:
         """Take note of tasks as they were just written or read."""
         for task in tasks:
-            self.forget(task.task_id)
+            known = self._tasks.pop(task.task_id, None)
             if not task.state.terminal:
-                self._tasks[task.task_id] = task
-                self._bytes += _size(task)
+                size = known[1] if known else _size(task)
+                self._tasks[task.task_id] = task, size
+                self._bytes += 0 if known else size
+            elif known:
+                self._bytes -= known[1]
         while self._bytes > MAX_BYTES:
-            _, task = self._tasks.popitem(last=False)
-            self._bytes -= _size(task)
+            _, (_, size) = self._tasks.popitem(last=False)
+            self._bytes -= size
 
     def keep_worker(self, worker: Worker, applied_sequence: int | None = None) -> None:
         """Take note of a worker as it was just read, or written with another applied sequence."""
         if applied_sequence is not None:
-            worker = replace(worker, applied_sequence=applied_sequence)
+            worker = evolve(worker, applied_sequence=applied_sequence)
         self._workers[worker.worker_id] = worker
         self._workers.move_to_end(worker.worker_id)
         if len(self._workers) > MAX_WORKERS:
             self._workers.popitem(last=False)
-
-    def forget(self, task_id: int) -> None:
-        """Know nothing of a task any more."""
-        task = self._tasks.pop(task_id, None)
-        if task is not None:
-            self._bytes -= _size(task)
 
     def forget_worker(self, worker_id: str) -> None:
         """Know nothing of a worker any more."""

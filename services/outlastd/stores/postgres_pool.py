@@ -38,6 +38,10 @@ _IN_THE_WAY = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 Work = Callable[[Connection, int], Awaitable[T]]
 
 
+class Contended(StoreUnavailable):
+    """The rows were others than those that were decided on, as often as it was tried."""
+
+
 class ConnectionPool:
     """Runs work on connections, each piece to its end: whoever asked for it may go away meanwhile."""
 
@@ -61,20 +65,29 @@ class ConnectionPool:
         Raises:
             StoreUnavailable: the store is closed.
         """
+        self.check_open()
+        return await asyncio.shield(self.start(work()))
+
+    def check_open(self) -> None:
+        """Raise StoreUnavailable when the store is closed."""
         if self._closed:
             raise StoreUnavailable("the store is closed")
+
+    def start(self, work: Awaitable[T]) -> asyncio.Task[T]:
+        """Run something to its end; when the store is closed meanwhile it is waited for."""
         task = asyncio.ensure_future(_awaited(work))
         self._under_way.add(task)
         task.add_done_callback(self._ended)
-        return await asyncio.shield(task)
+        return task
 
-    async def do(self, work: Work[T], access: Access = Access.WRITE) -> T:
+    async def do(self, work: Work[T], access: Access = Access.WRITE, max_tries: int | None = None) -> T:
         """Run work on a connection, again when its rows have changed meanwhile.
 
         Raises:
+            Contended: they have each time.
             StoreUnavailable, StoreRefused: as the port has it.
         """
-        for tries in range(MAX_TRIES):
+        for tries in range(max_tries or MAX_TRIES):
             try:
                 return await self._once(work, tries, access)
             except (Stale, *_IN_THE_WAY):
@@ -84,7 +97,7 @@ class ConnectionPool:
                 if answer is error:
                     raise
                 raise answer from error
-        raise StoreUnavailable("what is to be changed is being changed by others all the time")
+        raise Contended("what is to be changed is being changed by others all the time")
 
     async def run(self, work: Work[T], access: Access = Access.WRITE) -> T:
         """Run work on a connection to its end (``finish``, ``do``)."""
@@ -142,5 +155,5 @@ class ConnectionPool:
             task.exception()  # whoever waited may be gone: nobody else needs to hear of it
 
 
-async def _awaited(work: Callable[[], Awaitable[T]]) -> T:
-    return await work()
+async def _awaited(work: Awaitable[T]) -> T:
+    return await work

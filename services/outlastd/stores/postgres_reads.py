@@ -42,6 +42,12 @@ async def find_worker(connection: Connection, worker_id: str, statement: str) ->
     return None if row is None else worker_from_row(row)
 
 
+async def get_workers(connection: Connection, worker_ids: Iterable[str]) -> dict[str, Worker]:
+    """Return those that exist of some workers, by their ids."""
+    rows = await connection.fetch(statements.GET_WORKERS, list(worker_ids))
+    return {worker.worker_id: worker for worker in map(worker_from_row, rows)}
+
+
 async def list_tasks(
     connection: Connection, which: TaskFilter, limit: int, after: Position | None, full: bool
 ) -> Sequence[Task]:

@@ -50,6 +50,21 @@ LOCK_CLAIMABLE = f"""
      LIMIT $5
      FOR UPDATE SKIP LOCKED
 """
+#: A worker, and the oldest tasks that it may claim, in any order; one row without a task where there is none. Nothing
+#: is locked: whoever writes by it has the database compare. (worker_id, epoch, now, limit)
+GET_CLAIMABLE = f"""
+    SELECT {columns(WORKER_COLUMNS, "workers")}, {columns(FULL_COLUMNS, "claimable")}
+      FROM workers LEFT JOIN LATERAL (
+           SELECT * FROM tasks
+            WHERE tasks.agent = workers.agent AND state = 1 AND tasks.worker_id = ''
+              AND task_type = ANY(ARRAY(
+                  SELECT jsonb_array_elements_text(convert_from(workers.task_types, 'UTF8')::jsonb)))
+              AND (workers.session_id = '' OR tasks.session_id = workers.session_id)
+              AND (next_attempt_at IS NULL OR next_attempt_at <= $3::bigint)
+            ORDER BY tasks.created_at, task_id
+            LIMIT $4) AS claimable ON true
+     WHERE workers.worker_id = $1 AND workers.epoch = $2 AND NOT workers.draining
+"""
 #: The tasks that have waited too long. (now, limit)
 LOCK_OVERDUE = f"""
     {SELECT_FULL}
@@ -78,11 +93,17 @@ GET_CENSUS = """
              WHERE state IN (1, 2, 6, 8)) AS active
      GROUP BY agent, state
 """
-#: What a new task depends on: whether its id is taken, and how many wait. (task_id, agent, where to stop counting)
-GET_ROOM = """
-    SELECT EXISTS (SELECT FROM tasks WHERE task_id = $1),
-           (SELECT count(*) FROM
-               (SELECT FROM tasks WHERE agent = $2 AND state = 1 AND worker_id = '' LIMIT $3::bigint) AS waiting)
+#: What a new task depends on: whether its id is taken, how many wait, and the living workers of its agent, but those
+#: that cannot run it for sure; one row without a worker where there is none.
+#: (task_id, agent, where to stop counting, session_id)
+GET_ROOM = f"""
+    SELECT taken, waiting, {columns(WORKER_COLUMNS, "workers")}
+      FROM (SELECT EXISTS (SELECT FROM tasks WHERE task_id = $1) AS taken,
+                   (SELECT count(*) FROM
+                       (SELECT FROM tasks WHERE agent = $2 AND state = 1 AND worker_id = '' LIMIT $3::bigint) AS waiting
+                   ) AS waiting) AS room
+           LEFT JOIN workers ON workers.agent = $2 AND workers.lease_until IS NOT NULL AND NOT workers.draining
+                                AND workers.session_id IN ('', $4)
 """
 #: The task that a key has made and still stands for. (digest, now)
 GET_BY_KEY = f"""
@@ -156,14 +177,14 @@ DROP_FROM_OUTBOX = "DELETE FROM span_outbox WHERE task_id = ANY($1::bigint[])"
 _SELECT_WORKER = f"SELECT {columns(WORKER_COLUMNS)} FROM workers"
 #: One worker. (worker_id)
 GET_WORKER = f"{_SELECT_WORKER} WHERE worker_id = $1"
+#: Those that exist of some workers. (worker ids)
+GET_WORKERS = f"{_SELECT_WORKER} WHERE worker_id = ANY($1::text[])"
 #: A worker that is not to change until the transaction ends. (worker_id)
 SHARE_WORKER = f"{GET_WORKER} FOR SHARE"
 #: A worker that the transaction is to change. (worker_id)
 LOCK_WORKER = f"{GET_WORKER} FOR UPDATE"
 #: The workers whose lease nobody has taken away.
 GET_LIVING_WORKERS = f"{_SELECT_WORKER} WHERE lease_until IS NOT NULL ORDER BY epoch"
-#: Those of one agent. (agent)
-GET_LIVING_WORKERS_OF = f"{_SELECT_WORKER} WHERE lease_until IS NOT NULL AND agent = $1"
 #: A lease that has run out.
 _EXPIRED = f"lease_until <= least($2::bigint, coalesce($3::bigint, {CLOCK}))"
 #: The workers whose lease has run out. (those to spare, by when or NULL, now or NULL, limit)

@@ -29,13 +29,14 @@ async def create(connection: Connection, task: Task, caller: str, now: datetime,
         row = await connection.fetchrow(statements.GET_BY_KEY, key.digest, key.now)
         if row is not None:
             return _same(task_from_row(row), task)
-    taken, waiting = await connection.fetchrow(statements.GET_ROOM, task.task_id, task.agent, policy.max_backlog)
+    room = await connection.fetch(statements.GET_ROOM, task.task_id, task.agent, policy.max_backlog, task.session_id)
+    taken, waiting = room[0][:2]
     if taken:
         raise TaskExists(task.task_id)
     if waiting >= policy.max_backlog:
         raise backlog_full(task.agent, policy)
-    rows = await connection.fetch(statements.GET_LIVING_WORKERS_OF, task.agent)
-    change = new_task(task, map(worker_from_row, rows), now, policy)
+    workers = [worker_from_row(row[2:]) for row in room if row[2] is not None]
+    change = new_task(task, workers, now, policy)
     await write(connection, [change], {}, policy, key=key)
     return change
 
@@ -61,7 +62,7 @@ async def end_overdue(connection: Connection, limit: int, now: datetime, policy:
         ends = [lifecycle.end_overdue(task, now, policy) for task in stored.values()]
         changes = [change for change in ends if change is not None]
         if changes:
-            await write(connection, changes, stored, policy)
+            await write(connection, changes, stored, policy, alone=False)
     return changes
 
 

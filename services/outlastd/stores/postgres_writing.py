@@ -1,12 +1,12 @@
 """How changes are written to PostgreSQL, whatever made them: one statement, all of it or nothing.
 
-The statement compares what is there with what its sender knew: the worker's epoch and applied sequence, and the
+The statement compares what is there with what its sender knew: the epochs and applied sequences of workers, and the
 generation of every task. Where anything differs it fails as a whole (``Stale``), and the sender decides anew.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -17,31 +17,10 @@ from outlast.core.event import Change
 from outlast.core.policy import Policy
 from outlast.core.task import Task
 from outlast.core.worker import Worker
-from outlastd.stores.deciding import newest, wants_spans
 from outlastd.stores.postgres_connection import Connection
+from outlastd.stores.postgres_rows import ROW_TYPES, rows_of
 from outlastd.stores.postgres_statements import CLOCK, columns
-from outlastd.stores.rows import (
-    CHANGING_COLUMNS,
-    EVENT_COLUMNS,
-    FIXED_COLUMNS,
-    changing_values,
-    event_values,
-    fixed_values,
-)
-
-_TEXT = (
-    *("task_type", "agent", "session_id", "request_id", "created_by_worker", "traceparent", "tracestate"),
-    *("idempotency_key", "state_reason", "worker_id", "progress_message", "error_message", "error_type"),
-)
-#: The types of the columns that are not bigint.
-_TYPES = {
-    **dict.fromkeys(_TEXT, "text"),
-    **dict.fromkeys(("labels", "metadata", "input", "result", "output"), "bytea"),
-    **dict.fromkeys(("state", "kind"), "smallint"),
-    "progress_fraction": "float8",
-    "manual": "boolean",
-}
-_NEW_COLUMNS = (*FIXED_COLUMNS, *CHANGING_COLUMNS)
+from outlastd.stores.rows import EVENT_COLUMNS, task_types_value
 
 
 class Stale(Exception):
@@ -59,10 +38,19 @@ class Advance:
     worker: Worker
     #: The new applied sequence.
     sequence: int
-    #: Microseconds.
+
+
+@dataclass(frozen=True, slots=True)
+class Advances:
+    """What the batches of some workers, each in it once, do to their rows."""
+
+    each: Sequence[Advance]
+    #: Of a lease, microseconds.
     ttl: int
     #: The time to go by instead of the database's clock, microseconds.
     now: int | None
+    #: Whether to wait for a worker's row that somebody else is at, instead of being ``Stale``.
+    wait: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,40 +70,52 @@ async def write(
     stored: Mapping[int, Task],
     policy: Policy,
     *,
-    advance: Advance | None = None,
+    advances: Advances | None = None,
+    claimer: Worker | None = None,
     key: Key | None = None,
+    alone: bool = True,
 ) -> int:
     """Write changes in one round trip: each task as its newest leaves it, every event. Return the database's time.
 
-    ``stored`` are the tasks as they were before; those that are not among them are new.
+    ``stored`` are the tasks as they were before; those that are not among them are new. ``claimer`` is who is given
+    them, where that is one whose row is not locked. ``alone`` says that the
+    statement is a transaction by itself, and what its sender knows was committed before that began.
 
     Raises:
         Stale: something is not as it was.
     """
-    tasks = sorted(newest(changes), key=lambda task: task.task_id)  # whoever locks several does it in this order
-    new = [task for task in tasks if task.task_id not in stored]
-    changed = [task for task in tasks if task.task_id in stored]
-    spans = [change.task.task_id for change in changes if wants_spans(change, policy)]
+    rows = rows_of(changes, stored, policy)
     arguments: list[Any] = []
-    if advance is not None:
-        worker = advance.worker
-        arguments += (worker.worker_id, worker.epoch, worker.applied_sequence)
-        arguments += (advance.sequence, advance.ttl, advance.now)
-    if new:
-        arguments += _transposed([(*fixed_values(task), *changing_values(task)) for task in new])
-    if changed:
-        arguments += _transposed(
-            [(*changing_values(task), task.task_id, stored[task.task_id].generation) for task in changed]
+    if advances is not None:
+        arguments += (
+            [advance.worker.worker_id for advance in advances.each],
+            [advance.worker.epoch for advance in advances.each],
+            [advance.worker.applied_sequence for advance in advances.each],
+            [advance.sequence for advance in advances.each],
+            advances.ttl,
+            advances.now,
+            len(advances.each),
         )
-    if changes:
-        arguments += _transposed([(*event_values(change.event), change.task.session_id) for change in changes])
-    if spans:
-        arguments.append(spans)
+    elif claimer is not None:
+        arguments += (claimer.worker_id, claimer.epoch, task_types_value(claimer.task_types), claimer.session_id)
+    for part in (rows.new, rows.changed, rows.reported):
+        if part:
+            arguments += (part, len(part))
+    arguments += [part for part in (rows.events, rows.spans) if part]
     if key is not None:
         arguments += (key.digest, key.task_id, key.now, key.expires_at)
-    statement = _statement(advance is not None, bool(new), bool(changed), bool(changes), bool(spans), key is not None)
+    statement = _statement(
+        _workers(advances, claimer),
+        bool(rows.new),
+        bool(rows.changed),
+        bool(rows.reported),
+        bool(rows.events),
+        bool(rows.spans),
+        key is not None,
+        alone,
+    )
     try:
-        clock: int = await connection.fetchval(statement, *arguments, len(new), len(changed))
+        clock: int = await connection.fetchval(statement, *arguments)
     except asyncpg.PostgresError as error:
         if error.sqlstate in STALE_CODES:
             raise Stale from error
@@ -123,54 +123,83 @@ async def write(
     return clock
 
 
-def _transposed(rows: Sequence[Sequence[Any]]) -> Iterable[Sequence[Any]]:
-    return zip(*rows, strict=True)
+def _workers(advances: Advances | None, claimer: Worker | None) -> str:
+    """Return what a statement does to the rows of workers."""
+    if advances is not None:
+        return "wait" if advances.wait else "skip"
+    return "" if claimer is None else "share"
 
 
 @cache
-def _statement(advance: bool, new: bool, changed: bool, events: bool, spans: bool, key: bool) -> str:
+def _statement(
+    workers: str, new: bool, changed: bool, reported: bool, events: bool, spans: bool, key: bool, alone: bool
+) -> str:
     """Return the statement that has these parts, whose parameters come in this order.
 
-    Every part waits for the worker's row: it is locked before the tasks' are, by everybody.
+    Every part waits for the workers' rows: they are locked before the tasks' are, by everybody.
     """
     numbers = _Parameters()
     parts: list[str] = []
     checks: list[str] = []
     after = ""
-    if advance:
-        worker_id, epoch, before, sequence, ttl, now = (numbers.next() for _ in range(6))
-        parts.append(f"""worker AS (
+    if workers == "share":
+        worker_id, epoch, task_types, session_id = (numbers.next() for _ in range(4))
+        parts.append(f"""shared AS (
+            SELECT FROM workers
+             WHERE worker_id = {worker_id} AND epoch = {epoch} AND task_types = {task_types}
+               AND session_id = {session_id} AND NOT draining
+               FOR SHARE)""")
+        checks.append("(SELECT count(*) FROM shared) = 1")
+        after = "(SELECT count(*) FROM shared) AS shared, "
+    elif workers:
+        arrays = [f"{numbers.next()}::{kind}[]" for kind in ("text", "bigint", "bigint", "bigint")]
+        ttl, now, count = (numbers.next() for _ in range(3))
+        rows = f"unnest({', '.join(arrays)}) AS rows (worker_id, epoch, before, sequence)"
+        same = """workers.worker_id = rows.worker_id AND workers.epoch = rows.epoch
+               AND workers.applied_sequence = rows.before"""
+        if workers == "skip":
+            parts.append(f"""free AS (
+            SELECT rows.* FROM {rows} JOIN workers ON {same}
+               FOR NO KEY UPDATE OF workers SKIP LOCKED)""")
+            rows = "free AS rows"
+        parts.append(f"""advanced AS (
             UPDATE workers
-               SET applied_sequence = {sequence}::bigint, lost_at = NULL,
+               SET applied_sequence = rows.sequence, lost_at = NULL,
                    lease_until = coalesce({now}::bigint, {CLOCK}) + {ttl}::bigint
-             WHERE worker_id = {worker_id} AND epoch = {epoch} AND applied_sequence = {before}
+              FROM {rows}
+             WHERE {same}
             RETURNING 1)""")
-        checks.append("(SELECT count(*) FROM worker) = 1")
-        after = "worker, "
+        checks.append(f"(SELECT count(*) FROM advanced) = {count}::bigint")
+        after = "(SELECT count(*) FROM advanced) AS advanced, "
     if new:
+        names = ROW_TYPES["new_task"]
         parts.append(f"""made AS (
-            INSERT INTO tasks ({columns(_NEW_COLUMNS)})
-            SELECT {columns(_NEW_COLUMNS, "rows")} FROM {after}{numbers.rows(_NEW_COLUMNS)}
+            INSERT INTO tasks ({columns(names)})
+            SELECT {columns(names, "rows")} FROM {after}{numbers.rows("new_task")}
             RETURNING 1)""")
-    if changed:
-        known = (*CHANGING_COLUMNS, "task_id", "known_generation")
-        values = ", ".join(f"{name} = rows.{name}" for name in CHANGING_COLUMNS)
-        parts.append(f"""changed AS (
-            UPDATE tasks SET {values} FROM {after}{numbers.rows(known)}
-             WHERE tasks.task_id = rows.task_id AND tasks.generation = rows.known_generation
+        checks.append(f"(SELECT count(*) FROM made) = {numbers.next()}::bigint")
+    for part, there in (("changed", changed), ("reported", reported)):
+        if there:
+            kind = f"{part}_task"
+            _, known, *names = ROW_TYPES[kind]
+            values = ", ".join(f"{name} = rows.{name}" for name in names)
+            parts.append(f"""{part} AS (
+            UPDATE tasks SET {values} FROM {after}{numbers.rows(kind)}
+             WHERE tasks.task_id = rows.task_id AND tasks.generation = rows.{known}
             RETURNING 1)""")
+            checks.append(f"(SELECT count(*) FROM {part}) = {numbers.next()}::bigint")
     if events:
-        told = (*EVENT_COLUMNS, "session_id")
         session = "CASE WHEN rows.session_id <> '' THEN hashtextextended(rows.session_id, 0) END"
-        # A session is read in this order. Ours may have been the older transaction when it locked the worker, and
-        # another have changed the task and committed since: a later event of a task never stands before an earlier one.
+        # A session is read in this order. A transaction of several statements may be the older one, and have found a
+        # task that another has changed and committed since: a later event of a task never stands before an earlier one.
         order = """greatest(pg_current_xact_id(), (
                 SELECT before.transaction FROM events AS before
                  WHERE before.task_id = rows.task_id AND rows.session_id <> ''
                  ORDER BY before.generation DESC LIMIT 1))"""
         parts.append(f"""told AS (
             INSERT INTO events ({columns(EVENT_COLUMNS)}, session_key, transaction)
-            SELECT {columns(EVENT_COLUMNS, "rows")}, {session}, {order} FROM {after}{numbers.rows(told)})""")
+            SELECT {columns(EVENT_COLUMNS, "rows")}, {session}, {"pg_current_xact_id()" if alone else order}
+              FROM {after}{numbers.rows("new_event")})""")
     if spans:
         parts.append(f"""spans AS (
             INSERT INTO span_outbox (task_id) SELECT * FROM unnest({numbers.next()}::bigint[]))""")
@@ -183,10 +212,7 @@ def _statement(advance: bool, new: bool, changed: bool, events: bool, spans: boo
              WHERE kept.expires_at <= {now}::bigint
             RETURNING 1)""")
         checks.append("(SELECT count(*) FROM key) = 1")
-    made_count, changed_count = numbers.next(), numbers.next()
-    checks.append(f"{'(SELECT count(*) FROM made)' if new else 0} = {made_count}::bigint")
-    checks.append(f"{'(SELECT count(*) FROM changed)' if changed else 0} = {changed_count}::bigint")
-    return f"WITH {', '.join(parts)} SELECT CASE WHEN {' AND '.join(checks)} THEN {CLOCK} ELSE stale() END"
+    return f"WITH {', '.join(parts)} SELECT CASE WHEN {' AND '.join(checks) or 'true'} THEN {CLOCK} ELSE stale() END"
 
 
 class _Parameters:
@@ -200,7 +226,6 @@ class _Parameters:
         self._count += 1
         return f"${self._count}"
 
-    def rows(self, names: Sequence[str]) -> str:
-        """Return a table named ``rows`` of one array for each column."""
-        arrays = ", ".join(f"{self.next()}::{_TYPES.get(name, 'bigint')}[]" for name in names)
-        return f"unnest({arrays}) AS rows ({columns(names)})"
+    def rows(self, kind: str) -> str:
+        """Return a table named ``rows`` of one array of a type of rows."""
+        return f"unnest({self.next()}::{kind}[]) AS rows"

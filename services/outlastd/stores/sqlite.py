@@ -20,6 +20,7 @@ from outlastd.stores import reads, task_writes, worker_writes
 from outlastd.stores.database import connect_to_read
 from outlastd.stores.losing import lose_each
 from outlastd.stores.port import Applied, Census, EndedTask, Position, SessionEvent, TaskFilter
+from outlastd.stores.sqlite_applying import Applier
 from outlastd.stores.sqlite_sessions import SQLiteSessionStore
 from outlastd.stores.store_metrics import store_metrics
 from outlastd.stores.thread import ConnectionThread
@@ -56,6 +57,7 @@ class SQLiteTaskStore:
         self._writer = writer
         self._reader = reader
         self._now = now
+        self._applier = Applier(writer, policy, now)
         self._closed = False
 
     @classmethod
@@ -64,7 +66,8 @@ class SQLiteTaskStore:
     ) -> SQLiteTaskStore:
         """Open the store in a file, on the loop that will use it; the file and its folder are made when missing.
 
-        ``now`` is the store's clock, the machine's when it is None; it is called on the writer's thread.
+        ``now`` is the store's clock, the machine's when it is None; it is called on the loop and on the writer's
+        thread.
 
         Raises:
             StartRefused: the file cannot be used; the message is one line that names cause and cure.
@@ -83,6 +86,7 @@ class SQLiteTaskStore:
 
     async def register_worker(self, registration: Registration) -> Worker:
         """Return the worker's row, with a fresh lease and what the registration says."""
+        self._applier.forget_worker(registration.worker_id)
         return await self._write(lambda db, now: worker_writes.register_worker(db, registration, now, self.policy))
 
     async def renew(self, renewals: Sequence[Renewal]) -> frozenset[str]:
@@ -91,7 +95,7 @@ class SQLiteTaskStore:
 
     async def apply(self, worker_id: str, operations: Sequence[Operation]) -> Applied:
         """Apply a worker's operations in order, in one transaction, with the worker's new applied sequence."""
-        return await self._write(lambda db, now: worker_writes.apply(db, worker_id, operations, now, self.policy))
+        return await self._applier.apply(worker_id, operations)
 
     async def claim(self, worker_id: str, epoch: int, limit: int) -> Sequence[Change]:
         """Give a worker up to ``limit`` submitted tasks of its agent, types and session."""
@@ -209,6 +213,7 @@ class SQLiteTaskStore:
     async def close(self) -> None:
         """Finish what is under way and let the file go: the last to close it folds the write-ahead log into it."""
         self._closed = True
+        await self._applier.finish()
         await self._reader.stop()
         await self._writer.stop()
         await self.sessions.release()

@@ -7,6 +7,7 @@ its index. A later schema that this code is to work on keeps the names.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 from outlastd.stores.rows import (
     BASIC_COLUMNS,
@@ -25,6 +26,58 @@ def _columns(names: Sequence[str]) -> str:
 
 def _insert(table: str, names: Sequence[str], verb: str = "INSERT") -> str:
     return f"{verb} INTO {table} ({_columns(names)}) VALUES ({_columns(['?'] * len(names))})"
+
+
+@cache
+def many(insert: str, count: int) -> str:
+    """Return an insert of one row as one of ``count``, whose parameters come row by row; rows of NULL are left out."""
+    head, _, row = insert.partition(" VALUES ")
+    return f"{head} SELECT * FROM (VALUES {', '.join([row] * count)}) WHERE column1 IS NOT NULL"
+
+
+@cache
+def insert_events(count: int) -> str:
+    """Return the insert of ``count`` events; the last parameter of each is how far its number is from the newest."""
+    columns = _columns([f"column{number}" for number in range(1, len(EVENT_COLUMNS) + 2)])
+    number = f"({GET_EVENT_NUMBER}) - column{len(EVENT_COLUMNS) + 2}"
+    return many(INSERT_EVENT, count).replace("SELECT *", f"SELECT {columns}, {number}", 1)
+
+
+@cache
+def update_tasks(names: Sequence[str], count: int) -> str:
+    """Return the update of ``count`` tasks that are as they were known: the generation says so.
+
+    The parameters come task by task: task_id, the known generation, the values of ``names``.
+    """
+    if count == 1:
+        values = _columns([f"{name} = ?{number}" for number, name in enumerate(names, 3)])
+        return f"UPDATE tasks SET {values} WHERE task_id = ?1 AND generation = ?2"
+    values = _columns([f"{name} = known.column{number}" for number, name in enumerate(names, 3)])
+    row = f"({_columns(['?'] * (len(names) + 2))})"
+    return f"""
+        UPDATE tasks SET {values}
+          FROM (VALUES {", ".join([row] * count)}) AS known
+         WHERE tasks.task_id = known.column1 AND tasks.generation = known.column2
+    """
+
+
+@cache
+def update_applied(count: int) -> str:
+    """Return the update of how far the operations of ``count`` workers are applied, which is a sign of life.
+
+    The parameters come worker by worker: worker_id, the known epoch, the known sequence, the new one, until. One whose
+    row is not as it was known is not updated.
+    """
+    if count == 1:
+        return """
+            UPDATE workers SET applied_sequence = ?4, lease_until = ?5, lost_at = NULL
+             WHERE worker_id = ?1 AND epoch = ?2 AND applied_sequence = ?3
+        """
+    return f"""
+        UPDATE workers SET applied_sequence = known.column4, lease_until = known.column5, lost_at = NULL
+          FROM (VALUES {_columns(["(?, ?, ?, ?, ?)"] * count)}) AS known
+         WHERE worker_id = known.column1 AND epoch = known.column2 AND applied_sequence = known.column3
+    """
 
 
 #: A task without metadata, input and result.
@@ -90,8 +143,6 @@ GET_CENSUS = """
 """
 #: A new task. (FIXED_COLUMNS, CHANGING_COLUMNS)
 INSERT_TASK = _insert("tasks", (*FIXED_COLUMNS, *CHANGING_COLUMNS))
-#: A changed task. (CHANGING_COLUMNS, task_id)
-UPDATE_TASK = f"UPDATE tasks SET {_columns([f'{name} = ?' for name in CHANGING_COLUMNS])} WHERE task_id = ?"
 #: Whether a task exists. (task_id)
 TASK_EXISTS = "SELECT 1 FROM tasks WHERE task_id = ?"
 #: A task goes, and its events, its key and its row in the outbox with it. (task_id)
@@ -156,8 +207,8 @@ GET_SESSION_EVENTS = f"""
      LIMIT ?
 """
 
-#: A task whose spans wait. (task_id)
-ADD_TO_OUTBOX = _insert("span_outbox", ("task_id",))
+#: Tasks whose spans wait. (a JSON array of task ids)
+ADD_TO_OUTBOX = "INSERT INTO span_outbox (task_id) SELECT value FROM json_each(?)"
 #: Those that nobody is at. (now, limit)
 GET_OUTBOX = "SELECT task_id FROM span_outbox WHERE claimed_until <= ? ORDER BY claimed_until, task_id LIMIT ?"
 #: Somebody is at them. (until, a JSON array of task ids)
@@ -195,8 +246,6 @@ UPDATE_WORKER = """
 RENEW_LEASE = """
     UPDATE workers SET lease_until = ?, draining = max(draining, ?), lost_at = NULL WHERE worker_id = ? AND epoch = ?
 """
-#: How far a worker's operations are applied, which is a sign of life. (sequence, until, worker_id)
-UPDATE_APPLIED = "UPDATE workers SET applied_sequence = ?, lease_until = ?, lost_at = NULL WHERE worker_id = ?"
 #: A worker has lost its lease. (the next epoch, now, worker_id)
 LOSE_LEASE = """
     UPDATE workers

@@ -34,7 +34,7 @@ def create(connection: sqlite3.Connection, task: Task, caller: str, now: datetim
         raise backlog_full(task.agent, policy)
     rows = connection.execute(statements.GET_LIVING_WORKERS_OF, (task.agent,))
     change = new_task(task, map(worker_from_row, rows), now, policy)
-    write(connection, [change], (), policy)
+    write(connection, [change], {}, policy)
     if task.idempotency_key:
         until = microseconds(now + policy.idempotency_ttl)
         connection.execute(statements.SET_KEY, (*key, task.task_id, until))
@@ -50,7 +50,7 @@ def request_cancel(
     change = lifecycle.request_cancel(task, now, policy, grace=grace, force=force)
     if change is None:
         return task, None
-    write(connection, [change], (task_id,), policy)
+    write(connection, [change], {task_id: task}, policy)
     return change.task, change
 
 

@@ -15,11 +15,11 @@ from outlast.core.operation import Operation
 from outlast.core.policy import Policy
 from outlast.core.worker import Registration, Renewal, Worker
 from outlastd.stores import statements
-from outlastd.stores.deciding import decide, registered
+from outlastd.stores.advance import Advance, write_advances
+from outlastd.stores.deciding import Decision, decide, registered
 from outlastd.stores.losing import EXPIRED_AT_ONCE, lost, ran_out
-from outlastd.stores.port import Applied
 from outlastd.stores.rows import microseconds, task_from_row, task_types_value, worker_from_row, worker_values
-from outlastd.stores.writes import get_tasks, next_epoch, write
+from outlastd.stores.writes import get_tasks, next_epoch, rows_of, write
 
 
 def register_worker(
@@ -41,7 +41,7 @@ def register_worker(
             worker.session_id,
             task_types_value(worker.task_types),
             worker.draining,
-            _lease(now, policy),
+            lease(now, policy),
             worker.worker_id,
         ),
     )
@@ -50,7 +50,7 @@ def register_worker(
 
 def renew(connection: sqlite3.Connection, renewals: Sequence[Renewal], now: datetime, policy: Policy) -> frozenset[str]:
     """Renew leases; return the ids of the workers whose epoch is still theirs."""
-    until = _lease(now, policy)
+    until = lease(now, policy)
     return frozenset(
         renewal.worker_id
         for renewal in renewals
@@ -62,17 +62,17 @@ def renew(connection: sqlite3.Connection, renewals: Sequence[Renewal], now: date
 
 def apply(
     connection: sqlite3.Connection, worker_id: str, operations: Sequence[Operation], now: datetime, policy: Policy
-) -> Applied:
-    """Apply a worker's operations that were not applied before, and its new applied sequence with them."""
+) -> tuple[Worker, Decision]:
+    """Apply a worker's operations that were not applied before; return the worker as it was, and what was decided."""
     worker = _find_worker(connection, worker_id)
     if worker is None:
         raise StoreUnavailable(f"worker {worker_id} is not registered with this store")
     new = {operation.task_id for operation in operations if operation.sequence > worker.applied_sequence}
     stored = get_tasks(connection, new)
     decision = decide(worker, stored, operations, now, policy)
-    write(connection, decision.changes, stored, policy)
-    connection.execute(statements.UPDATE_APPLIED, (decision.applied_sequence, _lease(now, policy), worker_id))
-    return Applied(decision.changes, decision.refusals)
+    rows = rows_of(decision.changes, stored, policy)
+    write_advances(connection, [Advance(worker, decision.applied_sequence, lease(now, policy), rows)])
+    return worker, decision
 
 
 def claim(
@@ -130,7 +130,7 @@ def _lose(
     rows = connection.execute(statements.GET_HELD, (worker.worker_id, worker.worker_id)).fetchall()
     held = [task_from_row(row) for row in rows]
     changes = lost(held, message, now, policy)
-    write(connection, changes, {task.task_id for task in held}, policy)
+    write(connection, changes, {task.task_id: task for task in held}, policy)
     connection.execute(statements.LOSE_LEASE, (next_epoch(connection), microseconds(now), worker.worker_id))
     return changes
 
@@ -140,5 +140,6 @@ def _find_worker(connection: sqlite3.Connection, worker_id: str) -> Worker | Non
     return None if row is None else worker_from_row(row)
 
 
-def _lease(now: datetime, policy: Policy) -> int:
+def lease(now: datetime, policy: Policy) -> int:
+    """Return until when a lease holds that is renewed now."""
     return microseconds(now + policy.lease_ttl)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from outlast.core.errors import StoreUnavailable
+from outlastd.stores.advance import Advance, advance
 from outlastd.stores.database import answer_for, connect_to_write, explain
 from outlastd.stores.store_metrics import Access, StoreMetrics, transaction
 from outlastd.stores.thread import Job
@@ -29,7 +30,7 @@ class Writer:
         return connection
 
     def serve(self, connection: sqlite3.Connection, jobs: Sequence[Job]) -> None:
-        """Run every job in a savepoint of its own, then commit all of them at once.
+        """Run every job, then commit all of them at once.
 
         There is no window to wait for: while one commit is on its way to the disk, the next jobs gather by themselves.
         A job that raises undoes itself only. A commit that fails fails them all, and nothing is written.
@@ -41,8 +42,12 @@ class Writer:
         try:
             with transaction(self._metrics, Access.WRITE):
                 connection.execute("BEGIN IMMEDIATE")
-                for job in jobs:
-                    _run_in_savepoint(connection, job)
+                if not _run_all(connection, jobs):
+                    # One has to be undone, and not the others: once more, where that can be done.
+                    connection.execute("ROLLBACK")
+                    connection.execute("BEGIN IMMEDIATE")
+                    for job in jobs:
+                        _run_in_savepoint(connection, job)
                 connection.execute("COMMIT")
         except sqlite3.Error as error:
             # Those that were refused, too: what they saw may be a neighbour's, and that is undone.
@@ -58,17 +63,52 @@ class Writer:
         return status.st_dev, status.st_ino
 
 
+def _run_all(connection: sqlite3.Connection, jobs: Sequence[Job]) -> bool:
+    """Run jobs without savepoints, which few need; return whether there is nothing to undo.
+
+    What batches of workers write goes first and together, in as many steps as for one: no other job waits for them,
+    nor they for it, or they were not handed over at the same time.
+    """
+    advances = [job.work for job in jobs if isinstance(job.work, Advance)]
+    if len(advances) < 2 or len({each.worker.worker_id for each in advances}) != len(advances):
+        return all(_run(connection, job) for job in jobs)
+    try:
+        advance(connection, advances)
+    except Exception as error:
+        if _is_outage(error):
+            raise
+        return False  # which one it was will show
+    return all(_run(connection, job) for job in jobs if not isinstance(job.work, Advance))
+
+
+def _run(connection: sqlite3.Connection, job: Job) -> bool:
+    """Run a job without a savepoint; return whether there is nothing to undo."""
+    before = connection.total_changes
+    _run_and_answer(connection, job)
+    return job.error is None or connection.total_changes == before
+
+
 def _run_in_savepoint(connection: sqlite3.Connection, job: Job) -> None:
+    job.error = None
     connection.execute("SAVEPOINT job")
+    _run_and_answer(connection, job)
+    if job.error is not None:
+        connection.execute("ROLLBACK TO job")
+    connection.execute("RELEASE job")
+
+
+def _run_and_answer(connection: sqlite3.Connection, job: Job) -> None:
     try:
         job.result = job.work(connection)
     except Exception as error:
-        answer = answer_for(error)
-        if isinstance(error, sqlite3.Error) and isinstance(answer, StoreUnavailable):
-            raise  # the disk, not the job; SQLite may have undone the whole transaction already
-        job.error = answer
-        connection.execute("ROLLBACK TO job")
-    connection.execute("RELEASE job")
+        if _is_outage(error):
+            raise
+        job.error = answer_for(error)
+
+
+def _is_outage(error: Exception) -> bool:
+    """Whether it is the disk, not the job; SQLite may have undone the whole transaction already."""
+    return isinstance(error, sqlite3.Error) and isinstance(answer_for(error), StoreUnavailable)
 
 
 def _fail(jobs: Sequence[Job], why: str) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
 import re
-from dataclasses import replace
 from datetime import timedelta
 
 import orjson
@@ -27,6 +25,7 @@ from outlast.core.validation import (
     check_text,
     clean_text,
 )
+from outlast.core.value import evolve
 
 #: Bytes at the most of a return value or of the output in one operation: what workers may be set to allow.
 MAX_OUTCOME = 16 * 1024 * 1024
@@ -34,7 +33,7 @@ MAX_OUTCOME = 16 * 1024 * 1024
 MAX_MESSAGE = 4_096
 #: The ends that a worker may report.
 _ENDS = frozenset({TaskState.COMPLETED, TaskState.FAILED, TaskState.CANCELED})
-_REASON = re.compile(r"([A-Z][A-Z0-9_]{0,63})?")
+_REASON = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 
 
 def check_operation(operation: Operation) -> Operation:
@@ -57,16 +56,18 @@ def check_operation(operation: Operation) -> Operation:
             return operation
         case Report(progress=progress):
             fraction = progress.fraction
-            if fraction is not None and not (math.isfinite(fraction) and 0 <= fraction <= 1):
+            if fraction is not None and not 0 <= fraction <= 1:
                 raise InvalidField("progress.fraction", f"{fraction} is not between 0 and 1")
-            return replace(
-                operation, action=Report(replace(progress, message=clean_text(progress.message, MAX_MESSAGE)))
-            )
+            message = clean_text(progress.message, MAX_MESSAGE)
+            if message == progress.message:
+                return operation
+            return evolve(operation, action=Report(evolve(progress, message=message)))
         case Output(chunks=chunks):
             check_json("output.chunks", chunks, MAX_OUTCOME, list)
             return operation
         case Finish() as finish:
-            return replace(operation, action=_checked_finish(finish))
+            checked = _checked_finish(finish)
+            return operation if checked is finish else evolve(operation, action=checked)
 
 
 def check_new_task(task: Task) -> None:
@@ -108,7 +109,8 @@ def _check_start(field: str, start: Start) -> None:
     check_text(f"{field}.task_type", start.task_type, MAX_NAME, required=True)
     check_text(f"{field}.session_id", start.session_id, MAX_ID)
     check_text(f"{field}.request_id", start.request_id, MAX_ID)
-    check_labels(start.labels)
+    if start.labels:
+        check_labels(start.labels)
     _check_trace(f"{field}.trace_context", start.trace_context)
     _check_runs(f"{field}.", start.max_attempts, start.timeout, start.backoff)
     if start.metadata is not None:
@@ -131,11 +133,11 @@ def _checked_finish(finish: Finish) -> Finish:
         raise InvalidField("finish.result", f"comes with {finish.state.name}")
     error = finish.error or TaskError(code=2, message="", type="")
     cleaned = TaskError(error.code, clean_text(error.message, MAX_MESSAGE), clean_text(error.type, MAX_NAME))
-    return replace(finish, error=cleaned)
+    return evolve(finish, error=cleaned)
 
 
 def _check_reason(field: str, reason: str) -> None:
-    if not _REASON.fullmatch(reason):
+    if reason and not _REASON.fullmatch(reason):
         raise InvalidField(field, "is not in UPPER_SNAKE_CASE")
 
 

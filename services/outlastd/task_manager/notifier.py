@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from outlast.core.errors import TaskManagerUnavailable
+from outlast.core.event import TaskEvent
 from outlast.core.task import Task
 
 #: How often a waiter looks for itself, about: another process may have changed the task.
@@ -21,6 +22,8 @@ SPREAD = 0.25
 ALL_SECONDS = 0.5
 #: How many of them are woken at once; the others in the time until the next.
 AT_ONCE = 50
+#: Events that a bell holds for a waiter who is busy; with more of them he had better read.
+MAX_HELD = 100
 
 #: What a waiter waits for: a task by its id, or a session by its name.
 Key = int | str
@@ -63,9 +66,10 @@ class Notifier:
         """Whether somebody waits for a session."""
         return any(isinstance(key, str) for key in self._waiting)
 
-    def note(self, task: Task) -> None:
-        """Ring the bells of a task that has changed, and of its session."""
-        self.wake(task.task_id)
+    def note(self, task: Task, event: TaskEvent | None = None) -> None:
+        """Ring the bells of a task that has changed, with the event where it is known, and of its session."""
+        for bell in self._waiting.get(task.task_id, ()):
+            bell.ring(event)
         if task.session_id:
             self.wake(task.session_id)
 
@@ -111,30 +115,65 @@ class Bell:
     """What one waiter waits for."""
 
     def __init__(self) -> None:
-        self._rung = asyncio.Event()
+        self._rung = False
+        #: Done when it rings, or the wait is over; None while nobody waits.
+        self._waiter: asyncio.Future[bool] | None = None
         self._closed = False
+        #: The events that it has rung for; None when not all of them are known.
+        self._events: list[TaskEvent] | None = []
 
-    def ring(self) -> None:
-        """End the wait."""
-        self._rung.set()
+    def ring(self, event: TaskEvent | None = None) -> None:
+        """End the wait; ``event`` is what for, where that is known."""
+        if event is None or self._events is None or len(self._events) == MAX_HELD:
+            self._events = None
+        else:
+            self._events.append(event)
+        self._end_wait()
 
     def close(self) -> None:
         """End this wait and all later ones with TaskManagerUnavailable."""
         self._closed = True
-        self._rung.set()
+        self._end_wait()
 
     def clear(self) -> None:
         """Forget the changes so far: the waiter is about to read."""
         if self._closed:
             raise TaskManagerUnavailable("the task manager is stopping")
-        self._rung.clear()
+        self._rung = False
+        self._events = []
+
+    def take(self, generation: int) -> Sequence[TaskEvent] | None:
+        """Forget the changes so far, and return their events after a generation; None when they have to be read."""
+        rung_for = self._events
+        self.clear()
+        if rung_for is None:
+            return None
+        events = [event for event in rung_for if event.generation > generation]
+        numbers = [event.generation for event in events]
+        return events if numbers == [*range(generation + 1, generation + 1 + len(events))] else None
 
     async def wait(self, seconds: float = float("inf")) -> bool:
         """Return when it has rung, or after ``seconds`` (about ``POLL_SECONDS`` at the most); say whether it has."""
-        poll = POLL_SECONDS * random.uniform(1 - SPREAD, 1 + SPREAD)
-        try:
-            async with asyncio.timeout(min(seconds, poll)):
-                await self._rung.wait()
-        except TimeoutError:
-            return False
+        if not self._rung:
+            # A future and a timer: asyncio.timeout() around an event is a quarter of what an event costs a watcher.
+            loop = asyncio.get_running_loop()
+            waiter: asyncio.Future[bool] = loop.create_future()
+            self._waiter = waiter
+            poll = POLL_SECONDS * random.uniform(1 - SPREAD, 1 + SPREAD)
+            timer = loop.call_later(min(seconds, poll), _give_up, waiter)
+            try:
+                return await waiter
+            finally:
+                timer.cancel()
+                self._waiter = None
         return True
+
+    def _end_wait(self) -> None:
+        self._rung = True
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(True)
+
+
+def _give_up(waiter: asyncio.Future[bool]) -> None:
+    if not waiter.done():
+        waiter.set_result(False)

@@ -14,8 +14,8 @@ from outlast.telemetry.made_spans import spans_of
 from outlast.telemetry.task_span import task_spans
 from outlastd.stores.port import TaskStore
 
-#: Tasks that are exported at a time, once the exporter has shown that it works.
-MAX_BATCH = 64
+#: Tasks that are exported at a time, once the exporter has shown that it works: mostly one message.
+MAX_BATCH = 256
 #: Seconds that one export may take before it counts as an outage; more than an exporter gives itself.
 EXPORT_SECONDS = 10.0
 #: Seconds for which nobody else exports what was claimed. A repeat is the same, byte for byte.
@@ -101,7 +101,12 @@ class SpanOutbox:
             if not export.taken.result():
                 self._failed("the exporter reported a failure")
                 return False
-            await self._store.drop_spans(export.task_ids)
+            # The next ones are claimed in the transaction in which these go.
+            following = asyncio.ensure_future(self._begin()) if export.full else None
+            try:
+                await self._store.drop_spans(export.task_ids)
+            finally:
+                self._under_way = await following if following is not None else None
         except Exception as error:  # of the store, or of an exporter, which may be the program's own
             self._failed(summary_of(error))
             return False

@@ -9,7 +9,7 @@ from outlast.core.event import Change, EventKind
 from outlast.core.state import TaskState
 from outlast.core.task import Task
 from outlast.telemetry import lines
-from outlast.telemetry.log import get_logger
+from outlast.telemetry.log import get_logger, together
 from outlast.telemetry.metrics.task_metrics import TaskMetrics
 
 #: Called with changes that are durable, in order, before anybody is answered.
@@ -46,6 +46,15 @@ class TelemetryProjector:
     def ended(self, task: Task) -> None:
         """Write the line of a task that has ended."""
         lines.task_ended(task)
+
+
+def show(changes: Iterable[Change], projector: Projector) -> None:
+    """Show committed changes from outside, in order. Never raises."""
+    moves = [change for change in changes if change.event.kind is EventKind.STATE_CHANGED]
+    if moves:
+        with together():
+            for change in moves:
+                project(change, projector)
 
 
 def project(change: Change, projector: Projector) -> None:

@@ -29,7 +29,7 @@ from outlastd.task_manager.housekeeping import Housekeeping
 from outlastd.task_manager.listening import bind, bind_socket, resolve
 from outlastd.task_manager.notifier import Notifier
 from outlastd.task_manager.outbox import SpanOutbox
-from outlastd.task_manager.projection import Projector, TelemetryProjector, count, project
+from outlastd.task_manager.projection import Projector, TelemetryProjector, count, show
 from outlastd.task_manager.reaper import Reaper
 from outlastd.task_manager.recovery import Recovery
 from outlastd.task_manager.renewals import Renewals
@@ -205,22 +205,26 @@ class TaskManagerServer:
         changes = tuple(changes)
         if self._metrics is not None:
             count(changes, self._metrics)
-        changed: set[int] = set()
+        show(changes, self._projector)
+        ended = False
+        listened = self._notifier.listening
         for change in changes:
-            task = change.task
-            changed.add(task.task_id)
-            project(change, self._projector)
-            self._notifier.note(task)
-            if change.event.kind is EventKind.STATE_CHANGED:
+            task, kind = change.task, change.event.kind
+            if listened:
+                self._notifier.note(task, change.event)
+            if kind is EventKind.STATE_CHANGED:
                 self._dispatcher.note(task)
-            if change.event.kind is EventKind.CANCEL_REQUESTED or change.event.state.terminal:
+                if self._started_spans is not None:
+                    self._started_spans.note(change)
+                if change.event.state.terminal:
+                    ended = True
+                    self._workers.follow(task)
+            elif kind is EventKind.CANCEL_REQUESTED:
                 self._workers.follow(task)
-            if change.event.state.terminal and self._outbox is not None:
-                self._outbox.wake()
-            if self._started_spans is not None:
-                self._started_spans.note(change)
-        if changed:
-            self._store.announce(changed)
+        if ended and self._outbox is not None:
+            self._outbox.wake()
+        if changes:
+            self._store.announce({change.task.task_id for change in changes})
 
     async def _make_server(self, *, workers: bool, access: Access) -> grpc.aio.Server:
         size = ("grpc.max_receive_message_length", MAX_BATCH if workers else MAX_REQUEST)

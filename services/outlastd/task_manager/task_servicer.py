@@ -9,6 +9,7 @@ from typing import Any
 from google.protobuf.empty_pb2 import Empty
 
 from outlast.core.errors import InvalidField, SessionNotFound
+from outlast.core.event import TaskEvent
 from outlast.core.state import TaskState
 from outlast.core.task import Task, TraceContext
 from outlast.core.task_id import parse_task_name
@@ -50,6 +51,8 @@ class TaskServicer(TaskServiceServicer):
         self._tasks = tasks
         self._watching = watching
         self._agent = agent
+        #: The event that was shown last, and its message: the same for all who watch the task.
+        self._shown: tuple[TaskEvent, task_service_pb2.WatchTaskResponse] | None = None
 
     async def CreateTask(self, request: task_service_pb2.CreateTaskRequest, context: Context) -> task_pb2.Task:
         """Submit a task to an agent."""
@@ -133,7 +136,7 @@ class TaskServicer(TaskServiceServicer):
             task_id = await self._reach(request.name)
             async with aclosing(self._watching.watch(task_id, request.after_generation)) as events:
                 async for event in events:
-                    await context.write(task_service_pb2.WatchTaskResponse(event=event_to_proto(event)))
+                    await context.write(self._show(event))
 
     async def WatchSession(  # type: ignore[override]
         self, request: task_service_pb2.WatchSessionRequest, context: Context
@@ -148,6 +151,11 @@ class TaskServicer(TaskServiceServicer):
                 async for each in events:
                     event = event_to_proto(each.event)
                     await context.write(task_service_pb2.WatchSessionResponse(event=event, cursor=each.cursor))
+
+    def _show(self, event: TaskEvent) -> task_service_pb2.WatchTaskResponse:
+        if self._shown is None or self._shown[0] is not event:
+            self._shown = event, task_service_pb2.WatchTaskResponse(event=event_to_proto(event))
+        return self._shown[1]
 
     async def _reach(self, name: str) -> int:
         """Return the id of the task with a name; raise TaskNotFound when the caller may not know of it."""

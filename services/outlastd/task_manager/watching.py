@@ -1,7 +1,8 @@
 """The use cases of those who wait: for one task's end, its events, or the events of a session.
 
 Each waits by a bell (notifier.py) and reads the store when it rings; events are told apart by their generation, or by
-the store's cursor, so that nothing depends on a bell.
+the store's cursor, so that nothing depends on a bell. Where a bell has the events of a task itself, and none is missing
+between them and what the watcher has seen, nobody reads: a thousand watchers of one task would read a thousand times.
 """
 
 from __future__ import annotations
@@ -50,27 +51,37 @@ class Watching:
         """
         #: Whether the generation is one of the task's: then its terminal event is still to come.
         reached = False
+        rung = False
         with self._metrics.watch("task") as watch, self._notifier.listen(task_id) as bell:
             while True:
-                bell.clear()
-                events = await self._store.events(task_id, after_generation, EVENTS_STEP)
-                watch.read(len(events), all_of_it=len(events) < EVENTS_STEP)
+                known = None
+                if rung:
+                    known = bell.take(after_generation)
+                else:
+                    bell.clear()
+                if known is not None:
+                    events = known
+                else:
+                    events = await self._store.events(task_id, after_generation, EVENTS_STEP)
+                    watch.read(len(events), all_of_it=len(events) < EVENTS_STEP)
                 for event in events:
                     after_generation = event.generation
                     yield event
                     if event.state.terminal:
                         return
                 reached = reached or bool(events)
-                if len(events) == EVENTS_STEP:
+                if known is None and len(events) == EVENTS_STEP:
+                    rung = False
                     continue
                 if not reached:
                     task = await self._store.get(task_id)
                     if task.generation > after_generation:
+                        rung = False
                         continue  # it has changed between the two reads
                     if task.state.terminal:
                         return
                     reached = task.generation == after_generation
-                await bell.wait()
+                rung = await bell.wait()
 
     async def watch_session(self, session_id: str, cursor: str, agent: str) -> AsyncGenerator[SessionEvent, None]:
         """Give every event of a session's tasks after a cursor, each once, in commit order; never ends by itself.

@@ -13,7 +13,7 @@ from outlast.core.state import StateReason
 from outlast.core.task import Task
 from outlast.core.worker import Renewal
 from outlast.v1 import worker_service_pb2 as pb
-from outlast.wire.operations import operation_from_proto, result_to_proto
+from outlast.wire.operations import operation_from_proto, results_to_proto
 from outlast.wire.tasks import task_to_proto
 from outlast.wire.times import duration_to_proto
 from outlastd.stores.port import TaskStore
@@ -200,9 +200,7 @@ class WorkerStream:
                 self._publish(applied.changes)
                 refusals |= applied.refusals
         for batch in batches:
-            refused = {**refusals, **batch.refusals}
-            results = [result_to_proto(sequence, refused.get(sequence)) for sequence in batch.sequences]
-            self._outbox.put_nowait(pb.ConnectResponse(results=pb.OperationResults(results=results)))
+            self._outbox.put_nowait(results_to_proto(batch.sequences, {**refusals, **batch.refusals}))
 
 
 def _checked(message: pb.OperationBatch, scope: Scope) -> Batch:

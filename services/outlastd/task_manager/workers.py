@@ -193,7 +193,8 @@ class Workers:
             return
         full = worker.room == 0
         for change in changes:
-            worker.note(change)
+            if change.event.kind is EventKind.STATE_CHANGED:
+                worker.note(change)
         self._tell_room(worker, full)
 
     def follow(self, task: Task) -> None:

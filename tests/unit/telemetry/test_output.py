@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -194,3 +195,47 @@ loaded = {"structlog", "orjson", "opentelemetry", "grpc", "aiohttp", "pydantic"}
 assert not loaded, loaded
 """
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+def test_lines_written_together_come_out_whole_and_in_order(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """They go out at the end of the scope, several with one call, no call longer than a pipe takes in one piece."""
+    calls: list[int] = []
+    write = os.write
+
+    def counted(descriptor: int, data: bytes) -> int:
+        calls.append(len(data))
+        return write(descriptor, data)
+
+    monkeypatch.setattr(os, "write", counted)
+    with log.together():
+        for number in range(100):
+            log.get_logger().info("line", number=number)
+        assert not calls
+
+    lines_out = capfd.readouterr().err.splitlines()
+    assert [json.loads(line)["number"] for line in lines_out] == list(range(100))
+    assert 1 < len(calls) < 50
+    assert max(calls) <= 4_096
+
+
+def test_lines_written_together_are_not_lost_by_an_error(written: Written) -> None:
+    """What was written before an error is written, and the thread writes at once again behind the scope."""
+    with suppress(KeyError), log.together(), log.together():
+        log.get_logger().info("before")
+        raise KeyError
+    log.get_logger().info("behind")
+
+    assert [line["message"] for line in written()] == ["before", "behind"]
+
+
+def test_another_thread_is_not_held_up_by_lines_that_gather(written: Written) -> None:
+    """Only the thread that gathers waits for the end of its scope."""
+    with log.together():
+        log.get_logger().info("gathered")
+        other = threading.Thread(target=log.get_logger().info, args=("at once",))
+        other.start()
+        other.join()
+
+    assert [line["message"] for line in written()] == ["at once", "gathered"]

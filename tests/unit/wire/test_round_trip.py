@@ -17,7 +17,7 @@ from outlast.core.state import TaskState
 from outlast.core.task import Progress, Task, TaskError, TraceContext
 from outlast.v1 import task_pb2
 from outlast.v1 import worker_service_pb2 as pb
-from outlast.wire.operations import operation_from_proto, operation_to_proto, result_from_proto, result_to_proto
+from outlast.wire.operations import operation_from_proto, operation_to_proto, result_from_proto, results_to_proto
 from outlast.wire.tasks import BASIC, event_from_proto, event_to_proto, task_from_proto, task_to_proto
 from outlast.wire.times import duration_from_proto, duration_to_proto, time_from_proto, time_to_proto
 
@@ -140,10 +140,13 @@ def test_an_operation_survives(action: Action) -> None:
 
 
 def test_results_survive() -> None:
-    """Applied, and refused with the reason."""
-    assert result_from_proto(result_to_proto(1, None)) == (1, None)
-    sequence, error = result_from_proto(result_to_proto(2, StoreRefused("too big")))
+    """Applied, and refused with the reason; an answer to no operation is an answer all the same."""
+    sent = results_to_proto([1, 2], {2: StoreRefused("too big")}).SerializeToString()
+    applied, refused = map(result_from_proto, pb.ConnectResponse.FromString(sent).results.results)
+    assert applied == (1, None)
+    sequence, error = refused
     assert (sequence, type(error), str(error)) == (2, StoreRefused, "too big")
+    assert results_to_proto([], {}).HasField("results")
 
 
 def test_states_and_kinds_have_the_same_numbers() -> None:

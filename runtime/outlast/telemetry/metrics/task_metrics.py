@@ -14,7 +14,6 @@ from outlast.telemetry.metrics import cardinality, metering
 from outlast.telemetry.metrics.buckets import TASK_SECONDS
 from outlast.telemetry.metrics.cardinality import AGENT, ERROR_TYPE, OUTCOME, TASK_TYPE
 from outlast.telemetry.propagation import parse_traceparent
-from outlast.telemetry.tracing import span_context
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -57,7 +56,8 @@ class TaskMetrics:
         created: _Counts = Counter()
         completed: _Counts = Counter()
         for change in changes:
-            self._note(change, created, completed)
+            if change.event.kind is EventKind.STATE_CHANGED:
+                self._note(change, created, completed)
         for counter, counts in ((self._created, created), (self._completed, completed)):
             for attributes, tasks in counts.items():
                 counter.add(tasks, dict(attributes))
@@ -68,8 +68,6 @@ class TaskMetrics:
 
     def _note(self, change: Change, created: _Counts, completed: _Counts) -> None:
         task, event = change.task, change.event
-        if event.kind is not EventKind.STATE_CHANGED:
-            return
         attributes = {AGENT: cardinality.agent(task.agent), TASK_TYPE: cardinality.task_type(task.task_type)}
         if event.generation == 1:
             created[tuple(attributes.items())] += 1
@@ -135,7 +133,6 @@ def _context(task: Task) -> Context | None:
     trace = parse_traceparent(task.trace_context.traceparent)
     if trace is None or not trace.sampled:
         return None
-    from opentelemetry.context import Context
-    from opentelemetry.trace import NonRecordingSpan, set_span_in_context
+    from outlast.telemetry import sdk_span
 
-    return set_span_in_context(NonRecordingSpan(span_context(trace, task.task_id)), Context())
+    return sdk_span.context_in(trace, task.task_id)

@@ -1,0 +1,47 @@
+"""Values: dataclasses that never change once they are made. The type checker sees to that, and nothing at run time.
+
+A frozen dataclass sets each field through ``object.__setattr__``, and ``dataclasses.replace`` goes through its fields
+by name: for a Task 4 and 10 microseconds, most of what an operation cost. Made like this it takes 0.6, and a copy 0.4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, TypeVar
+
+__all__ = ["evolve", "value"]
+
+T = TypeVar("T")
+
+if TYPE_CHECKING:
+    from dataclasses import dataclass as value
+else:
+
+    def value(*, frozen: bool, slots: bool) -> Callable[[type[T]], type[T]]:
+        """Make a class a value: written as the frozen dataclass with slots that it is to the type checker."""
+        assert frozen, "a value never changes"
+
+        def make(cls: type[T]) -> type[T]:
+            made = dataclass(slots=slots, unsafe_hash=True)(cls)
+            made.__copy__ = _copier(made)
+            return made
+
+        return make
+
+
+def evolve(value: T, /, **changed: Any) -> T:
+    """Return a value with some fields changed: ``dataclasses.replace``, but that nothing is checked or computed."""
+    copy: T = value.__copy__()  # type: ignore[attr-defined]
+    for name, new in changed.items():
+        setattr(copy, name, new)
+    return copy
+
+
+def _copier(cls: type[T]) -> Callable[[T], T]:
+    """Return a function that copies an instance field by field, written out as one would by hand."""
+    copies = [f"new.{each.name} = old.{each.name}" for each in fields(cls)]  # type: ignore[arg-type]
+    scope: dict[str, Any] = {"cls": cls, "make": object.__new__}
+    exec("\n    ".join(["def copy(old):", "new = make(cls)", *copies, "return new"]), scope)
+    copier: Callable[[T], T] = scope["copy"]
+    return copier

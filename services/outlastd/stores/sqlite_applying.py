@@ -1,0 +1,98 @@
+"""Applies the operations of workers on SQLite: decided by what this process knows, and compared when it is written.
+
+What is known is what was written last (postgres_active.py); another process may have changed it. So the rows are ready
+when the writing thread gets them. That thread needs the interpreter little: each time that it waits for it, a busy
+services' loop keeps it for up to 5 ms, and everybody who waits for the disk waits with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from weakref import WeakValueDictionary
+
+from outlast.core.operation import Operation
+from outlast.core.policy import Policy
+from outlast.core.task import Task
+from outlast.core.worker import Worker
+from outlastd.stores import worker_writes
+from outlastd.stores.advance import Advance
+from outlastd.stores.database import answer_for
+from outlastd.stores.deciding import Decision, decide, newest
+from outlastd.stores.port import Applied
+from outlastd.stores.postgres_active import ActiveTasks
+from outlastd.stores.thread import ConnectionThread
+from outlastd.stores.writes import Stale, rows_of
+
+
+class Applier:
+    """Applies batches; those of one worker one after the other, in the order in which they came."""
+
+    def __init__(self, writer: ConnectionThread, policy: Policy, now: Callable[[], datetime]) -> None:
+        self._writer = writer
+        self._policy = policy
+        self._now = now
+        self._active = ActiveTasks()
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def apply(self, worker_id: str, operations: Sequence[Operation]) -> Applied:
+        """Apply operations (TaskStore.apply)."""
+        turn = self._turns.setdefault(worker_id, asyncio.Lock())
+        async with turn:
+            try:
+                worker, decision = await self._apply(worker_id, operations)
+            except BaseException:
+                # What was written, if anything, is not known.
+                self._active.forget_worker(worker_id)
+                raise
+        self._active.keep(newest(decision.changes))
+        self._active.keep_worker(worker, decision.applied_sequence)
+        return Applied(decision.changes, decision.refusals)
+
+    def forget_worker(self, worker_id: str) -> None:
+        """Have a worker's row read with its next batch: it is about to say something else of itself."""
+        self._active.forget_worker(worker_id)
+
+    async def finish(self) -> None:
+        """Return when every batch that waits by now for its turn has had it."""
+        for turn in list(self._turns.values()):
+            async with turn:
+                pass
+
+    async def _apply(self, worker_id: str, operations: Sequence[Operation]) -> tuple[Worker, Decision]:
+        now = self._now()
+        known = self._known(worker_id, operations, now)
+        if known is not None:
+            worker, stored, decision = known
+            try:
+                rows = rows_of(decision.changes, stored, self._policy)
+            except Exception as error:  # a value that no row can hold
+                raise answer_for(error) from error
+            until = worker_writes.lease(now, self._policy)
+            try:
+                await self._writer.do(Advance(worker, decision.applied_sequence, until, rows))
+            except Stale:
+                pass  # somebody else has been there: read what there is now
+            else:
+                return worker, decision
+        return await self._writer.do(
+            lambda connection: worker_writes.apply(connection, worker_id, operations, self._now(), self._policy)
+        )
+
+    def _known(
+        self, worker_id: str, operations: Sequence[Operation], now: datetime
+    ) -> tuple[Worker, dict[int, Task], Decision] | None:
+        """Decide by what is known here; None when that is not enough.
+
+        A refusal is never given by it: what looks like one may be a task that another process has changed.
+        """
+        worker = self._active.worker(worker_id)
+        if worker is None:
+            return None
+        new = [operation for operation in operations if operation.sequence > worker.applied_sequence]
+        stored = self._active.expected(new)
+        if stored is None:
+            return None
+        decision = decide(worker, stored, new, now, self._policy)
+        return None if decision.refusals else (worker, stored, decision)

@@ -1,0 +1,48 @@
+"""Values: what the domain is made of, and copied at every operation."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from dataclasses import fields, replace
+
+import pytest
+
+from outlast.core.event import TaskEvent
+from outlast.core.operation import Operation
+from outlast.core.state import TaskState
+from outlast.core.task import Progress, Task
+from outlast.core.value import evolve
+
+from .making import NOW, task_in
+
+
+def test_a_value_with_changed_fields_is_what_replace_makes() -> None:
+    """evolve() changes what it is told to, keeps every other field, and leaves the value as it was."""
+    task = task_in(TaskState.WORKING, labels={"team": "x"}, progress=Progress(0.5, "half", NOW))
+    before = copy.copy(task)
+
+    changed = evolve(task, generation=7, result=b"1")
+
+    assert changed == replace(task, generation=7, result=b"1")
+    assert task == before
+    assert type(changed) is Task
+
+
+def test_values_are_equal_and_hashed_by_their_fields() -> None:
+    """Two values of the same fields are one in a set, as with a frozen dataclass."""
+    one, other = Progress(0.5, "half", NOW), Progress(0.5, "half", NOW)
+    assert {one} == {other}
+    assert one != evolve(one, fraction=0.6)
+
+
+@pytest.mark.parametrize("kind", [Task, TaskEvent, Operation])
+def test_values_have_slots(kind: type) -> None:
+    """A value holds its fields and nothing else: a name that is misspelt is an error, and a task stays small."""
+    assert set(kind.__slots__) == {field.name for field in fields(kind)}  # type: ignore[attr-defined]
+
+
+def test_values_can_be_pickled() -> None:
+    """A value survives pickle, which knows nothing of how it is made."""
+    progress = Progress(0.5, "half", NOW)
+    assert pickle.loads(pickle.dumps(progress)) == progress
