@@ -84,12 +84,14 @@ class Operation:
     @property
     def size(self) -> int:
         """Roughly how many bytes the operation takes on the wire: its user JSON, and some for the rest."""
-        match self.action:
-            case Start(metadata=metadata, input=arguments) | Submit(Start(metadata=metadata, input=arguments)):
-                return 512 + len(metadata or b"") + len(arguments or b"")
-            case Output(chunks=chunks):
-                return 128 + len(chunks)
-            case Finish(result=result):
-                return 512 + len(result or b"")
-            case Report():
-                return 512
+        # By type and not by pattern: asked twice of every operation, and a pattern takes four times as long.
+        action = self.action
+        if type(action) is Finish:
+            return 512 + len(action.result or b"")
+        if type(action) is Output:
+            return 128 + len(action.chunks)
+        if type(action) is Report:
+            return 512
+        start = action.start if isinstance(action, Submit) else action
+        assert isinstance(start, Start)
+        return 512 + len(start.metadata or b"") + len(start.input or b"")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from contextvars import Context
-from functools import partial
 from typing import Any, TypeVar
 
 from outlast.tasks.loops import LoopThread
@@ -19,6 +18,8 @@ R = TypeVar("R")
 class BackgroundRun(TaskRun[R]):
     """A run whose outcome is kept for whoever asks, since its code has no caller to return or raise to."""
 
+    __slots__ = ("_body", "_home", "_kept", "_on_code_end", "_waiting")
+
     def __init__(
         self,
         runtime: TaskRuntime,
@@ -30,6 +31,7 @@ class BackgroundRun(TaskRun[R]):
         self._home: LoopThread | None = None
         # Strong: asyncio holds its tasks weakly. The ledger holds the run for as long as the task lives.
         self._kept: asyncio.Task[None] | None = None
+        self._body: Coroutine[Any, Any, R] | None = None
         self._on_code_end = on_code_end
         #: What is to be done once a thread is free; None for a run that waits for none.
         self._waiting: Callable[[], None] | None = None
@@ -76,14 +78,16 @@ class BackgroundRun(TaskRun[R]):
         self._home.post(self.cancel_now, message)
 
     def _begin(self, body: Coroutine[Any, Any, R], context: Context) -> None:
-        loop = asyncio.get_running_loop()
-        self._kept = loop.create_task(self._main(body), name=self.tracked.name, context=context)
-        self._kept.add_done_callback(partial(self._settle, body))
-        self.runs_in(self._kept)
+        loop, self._body = asyncio.get_running_loop(), body
+        kept = self._kept = loop.create_task(self._main(body), name=self.tracked.name, context=context)
+        kept.add_done_callback(self._settle)
+        if self._asyncio_task is None:
+            self.runs_in(kept)
 
     async def _main(self, body: Coroutine[Any, Any, R]) -> None:
         """Run the code. Nothing leaves: SystemExit would end the loop, and nobody retrieves the rest."""
-        self.runs_in(asyncio.current_task())
+        if self._asyncio_task is None:  # a loop whose tasks take their first step as they are made
+            self.runs_in(asyncio.current_task())
         try:
             with self:
                 self.value = await body
@@ -94,9 +98,9 @@ class BackgroundRun(TaskRun[R]):
         finally:
             self._code_ended()
 
-    def _settle(self, body: Coroutine[Any, Any, R], task: asyncio.Task[None]) -> None:
-        self._kept = None
-        if not self.over:  # canceled before its first step
+    def _settle(self, task: asyncio.Task[None]) -> None:
+        body, self._kept, self._body = self._body, None, None
+        if not self.over and body is not None:  # canceled before its first step
             body.close()
             self.fail(asyncio.CancelledError())
 

@@ -22,6 +22,8 @@ MAX_PROGRESS_MESSAGE = 1024
 class CurrentTask:
     """A task as its own code sees it. Works on any thread; does nothing once the task has ended."""
 
+    __slots__ = ("__weakref__", "_ledger", "_max_chunk_bytes", "_tracked")
+
     def __init__(self, tracked: TrackedTask, ledger: Ledger, max_chunk_bytes: int) -> None:
         self._tracked = tracked
         self._ledger = ledger

@@ -10,13 +10,16 @@ import threading
 class Ending:
     """Happens once. Thread-safe; whoever waits is woken with nothing, and asks the task for its outcome."""
 
+    __slots__ = ("_event", "_happened", "_lock", "_waiters")
+
     def __init__(self) -> None:
         self._happened = False
         #: What threads wait on; made by the first of them, for it costs more than all the rest here.
         self._event: threading.Event | None = None
         # Re-entrant: the garbage collector may close a coroutine that waits here while this thread holds the lock.
         self._lock = threading.RLock()
-        self._waiters: set[asyncio.Future[None]] = set()
+        #: Those that loops wait on; none for most tasks, and then no set is made of them.
+        self._waiters: set[asyncio.Future[None]] | None = None
 
     def happened(self) -> bool:
         """Whether the task has ended."""
@@ -26,12 +29,19 @@ class Ending:
         """Wake everybody who waits, and let nobody wait any more."""
         with self._lock:
             self._happened = True
-            waiters, self._waiters = self._waiters, set()
+            waiters, self._waiters = self._waiters, None
             if self._event is not None:
                 self._event.set()
+        if not waiters:
+            return
+        here = asyncio._get_running_loop()
         for waiter in waiters:
+            loop = waiter.get_loop()
             with contextlib.suppress(RuntimeError):  # its loop is closed: nobody waits there
-                waiter.get_loop().call_soon_threadsafe(_wake, waiter)
+                if loop is here:  # which needs no waking up
+                    loop.call_soon(_wake, waiter)
+                else:
+                    loop.call_soon_threadsafe(_wake, waiter)
 
     def block(self, timeout: float | None = None) -> bool:
         """Wait in this thread, ``timeout`` seconds at the most; whether the task has ended."""
@@ -48,16 +58,18 @@ class Ending:
         weakly.
         """
         with self._lock:
-            self._waiters.add(waiter)
+            waiters = self._waiters = set() if self._waiters is None else self._waiters
+            waiters.add(waiter)
             if self._happened:  # asked last, as in ``block``
-                self._waiters.discard(waiter)
+                waiters.discard(waiter)
                 return
         try:
             await waiter
         finally:
             if waiter.done():  # it is not after close(), which asyncio's task for this coroutine does not see
                 with self._lock:
-                    self._waiters.discard(waiter)
+                    if self._waiters is not None:
+                        self._waiters.discard(waiter)
 
 
 def _wake(waiter: asyncio.Future[None]) -> None:

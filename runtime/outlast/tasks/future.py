@@ -28,6 +28,19 @@ class TaskFuture(Generic[R]):
     somebody wants to know: a task that nobody waits for costs nothing.
     """
 
+    __slots__ = (
+        "_following",
+        "_goes_on",
+        "_here_ended",
+        "_lock",
+        "_lost",
+        "_record",
+        "_run",
+        "_tracked",
+        "_wanted",
+        "ending",
+    )
+
     def __init__(self, run: BackgroundRun[R]) -> None:
         self.ending = Ending()
         self._run = run

@@ -21,10 +21,13 @@ class TaskHandle(Generic[R]):
     its attempts, in whichever process they run. Without a running app there is one, and its outcome is the task's.
     """
 
+    __slots__ = ("__weakref__", "_made", "_run", "_tracked")
+
     def __init__(self, run: BackgroundRun[R]) -> None:
-        self._runtime = run.runtime
+        self._run = run
         self._tracked = run.tracked
-        self._future = TaskFuture(run)
+        # Made when somebody asks, which of most tasks nobody does; but what goes on elsewhere is noted from the start.
+        self._made = TaskFuture(run) if run.tracked.start.max_attempts > 1 else None
 
     @property
     def task_id(self) -> int:
@@ -44,7 +47,7 @@ class TaskHandle(Generic[R]):
     @property
     def state(self) -> TaskState:
         """SUBMITTED while it waits for a thread or for another attempt, WORKING, then how the task ended."""
-        return self._future.state
+        return self._tracked.state if self._made is None else self._made.state
 
     @property
     def attempt(self) -> int:
@@ -54,7 +57,7 @@ class TaskHandle(Generic[R]):
     @property
     def recorded(self) -> bool:
         """Whether a task manager records it; without a running app only this process knows of the task."""
-        return self._runtime.ledger.recorded
+        return self._run.runtime.ledger.recorded
 
     def done(self) -> bool:
         """Whether the task has ended: with its last attempt."""
@@ -77,16 +80,17 @@ class TaskHandle(Generic[R]):
             InvalidField: its result could not be kept.
             RuntimeError: called on the thread of a running event loop, which would stand still: ``await`` instead.
         """
-        if not self.done():
+        future = self._future
+        if not future.done():
             if asyncio._get_running_loop() is not None:
                 raise RuntimeError(
                     f"result() would block the event loop that runs in this thread: `await` the handle of {self.name}"
                 )
-            self._future.want()
-            if not self._future.ending.block(timeout):
+            future.want()
+            if not future.ending.block(timeout):
                 raise TimeoutError(f"{self.name} has not ended after {timeout} s")
         try:
-            return self._future.outcome()
+            return future.outcome()
         except asyncio.CancelledError as canceled:
             # Not asyncio's own: no asyncio task was canceled here, and `except Exception` should meet it.
             raise concurrent.futures.CancelledError(*canceled.args) from canceled
@@ -109,6 +113,15 @@ class TaskHandle(Generic[R]):
         return f"<TaskHandle {self.name} {self.task_type} {self.state.name}{note}>"
 
     async def _wait(self) -> R:
-        self._future.want()
-        await self._future.ending.reach(asyncio.get_running_loop().create_future())
-        return self._future.outcome()
+        future = self._future
+        future.want()
+        await future.ending.reach(asyncio.get_running_loop().create_future())
+        return future.outcome()
+
+    @property
+    def _future(self) -> TaskFuture[R]:
+        # Two threads may make one each: either hears of the end.
+        future = self._made
+        if future is None:
+            future = self._made = TaskFuture(self._run)
+        return future

@@ -120,7 +120,7 @@ class Ledger(Outgoing):
             send = self._announce_end(tracked.task_id, end)
         try:
             if send:
-                self._send_end(tracked.task_id, end)
+                self._send_ends([(tracked.task_id, end)])
         finally:
             tracked.tell_ended()
         return tracked

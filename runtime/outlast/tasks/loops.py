@@ -48,6 +48,8 @@ class LoopThread:
         self.name = name
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        #: The identifier of that thread while it runs the loop.
+        self._ident: int | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._mailbox: Mailbox | None = None
         self._closing = False
@@ -70,7 +72,7 @@ class LoopThread:
 
     def is_current(self) -> bool:
         """Whether the calling code runs on this loop's thread."""
-        return self._thread is threading.current_thread()
+        return self._ident == threading.get_ident()
 
     def post(self, callback: Callable[..., object], *args: object) -> None:
         """Have ``callback(*args)`` called on the loop soon; from any thread. Raises RuntimeError after ``close``."""
@@ -106,6 +108,7 @@ class LoopThread:
     def _run(self, started: threading.Event) -> None:
         # Instrumentation that copies context into new threads can leak "a loop is running here" into this one.
         asyncio._set_running_loop(None)
+        self._ident = threading.get_ident()
         # asyncio's own loop, not uvloop: users' objects are written for it, and debug what they know.
         loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)
@@ -121,6 +124,7 @@ class LoopThread:
         finally:
             _cancel_all(loop)
             loop.close()
+            self._ident = None  # another thread may get it
 
 
 def _cancel_all(loop: asyncio.AbstractEventLoop) -> None:

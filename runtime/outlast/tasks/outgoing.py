@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from datetime import datetime
 from typing import NamedTuple
 
@@ -13,7 +14,8 @@ from outlast.core.operation import Action, Finish, Operation, Output, Report, St
 from outlast.tasks.ending import Ending
 from outlast.tasks.report_rate import Held, ReportRate
 from outlast.tasks.tracked import TrackedTask
-from outlast.tasks.unanswered import UnansweredOperations
+from outlast.tasks.unanswered import BATCH_BYTES, BATCH_OPERATIONS, UnansweredOperations
+from outlast.telemetry.log import together
 
 #: Unanswered operations beyond which no further task may start and no progress is sent. Ends are always kept.
 MAX_UNANSWERED = 10_000
@@ -42,7 +44,7 @@ class Outgoing:
         self._unanswered_starts: dict[int, End | None] = {}
         #: How many tasks have ended of which the end is not queued yet: what is said of it comes first.
         self._ends_to_send = 0
-        #: Wakes the worker stream; None while no task manager is attached.
+        #: Wakes the worker stream, when there is a batch to send; None while no task manager is attached.
         self._attached: Callable[[], None] | None = None
 
     # -- what user code and its wrappers call, on any thread -------------------------------------------
@@ -115,10 +117,10 @@ class Outgoing:
         """The highest sequence up to which every operation has been answered."""
         return self._queue.answered
 
-    @property
-    def in_flight(self) -> int:
-        """How many operations were taken and are not answered."""
-        return self._queue.in_flight
+    def next_batch(self) -> list[Operation]:
+        """Take what is to be sent now; nothing while more than that is on its way (UnansweredOperations.ready)."""
+        with self._lock:
+            return self._queue.take(BATCH_OPERATIONS, BATCH_BYTES) if self._queue.ready else []
 
     def take(self, limit: int, max_bytes: int) -> list[Operation]:
         """Return the next operations not taken since the last rewind, in order; see UnansweredOperations.take."""
@@ -136,12 +138,12 @@ class Outgoing:
         with self._lock:
             dropped = self._queue.answer(sequence)
             for operation in dropped:
-                if isinstance(operation.action, Start):
+                if type(operation.action) is Start:
                     end = self._unanswered_starts.pop(operation.task_id, None)
                     if end is not None:
                         ends.append((operation.task_id, end))
-        for task_id, end in ends:
-            self._send_end(task_id, end)
+        if ends:
+            self._send_ends(ends)
         return dropped[-1] if dropped else None
 
     def send_held_reports(self) -> float | None:
@@ -158,17 +160,20 @@ class Outgoing:
 
     # -- inside ----------------------------------------------------------------------------------------
 
-    def _send_end(self, task_id: int, end: End) -> None:
-        """Say that a task has ended, then have it sent. Without the lock: what is said may take its time."""
+    def _send_ends(self, ends: Sequence[tuple[int, End]]) -> None:
+        """Say that tasks have ended, then have it sent. Without the lock: what is said may take its time."""
         try:
-            if end.tell is not None:
-                end.tell()
+            with together() if len(ends) > 1 else nullcontext():
+                for _, end in ends:
+                    if end.tell is not None:
+                        end.tell()
         finally:  # a log handler of the program's may call sys.exit()
             with self._lock:
-                self._ends_to_send -= 1
-                if (held := self._rate.forget(task_id)) is not None:
-                    self._enqueue(task_id, held.at, held.report, held.attempt)
-                self._enqueue(task_id, end.at, end.finish, end.attempt)
+                self._ends_to_send -= len(ends)
+                for task_id, end in ends:
+                    if (held := self._rate.forget(task_id)) is not None:
+                        self._enqueue(task_id, held.at, held.report, held.attempt)
+                    self._enqueue(task_id, end.at, end.finish, end.attempt)
 
     def _gate(self, task: TrackedTask, size: int) -> Ending | None:
         """Return what to wait on before ``size`` bytes of output can be recorded; None when there is room."""
@@ -205,10 +210,11 @@ class Outgoing:
         """Queue an action, if there is a task manager; return the sequence of its operation, else 0."""
         if self._attached is None:
             return 0
-        if isinstance(action, Start):
+        if type(action) is Start:
             self._unanswered_starts[task_id] = None
         sequence = self._queue.add(task_id, at, action, attempt)
-        self._attached()
+        if self._queue.ready:  # else whoever answers what is on its way looks for the next batch
+            self._attached()
         return sequence
 
     def _report(self, task_id: int, held: Held) -> None:

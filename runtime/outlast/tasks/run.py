@@ -6,10 +6,11 @@ import asyncio
 import contextlib
 import time
 import weakref
-from collections.abc import Awaitable, Callable, Iterator
-from contextvars import ContextVar
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
+from contextvars import Token
 from types import TracebackType
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from outlast.context import current_invocation
 from outlast.core.errors import InvalidField
@@ -22,7 +23,6 @@ from outlast.telemetry import lines
 from outlast.telemetry.tracked import current_tracked
 
 R = TypeVar("R")
-T = TypeVar("T")
 
 
 class TaskRun(Generic[R]):
@@ -30,6 +30,21 @@ class TaskRun(Generic[R]):
 
     Inside, ``current_task()`` is the task; the code leaves what it returns in ``run.value``. An exception passes on.
     """
+
+    __slots__ = (
+        "_asyncio_task",
+        "_cancel_sent",
+        "_on_end",
+        "_span",
+        "_tokens",
+        "error",
+        "finish",
+        "over",
+        "refusal",
+        "runtime",
+        "tracked",
+        "value",
+    )
 
     #: What the code returned; only there once it has.
     value: R
@@ -55,7 +70,9 @@ class TaskRun(Generic[R]):
         # Weak: the ledger holds the run, and code that is dropped with its loop must not stay alive, and busy, by that.
         self._asyncio_task: weakref.ref[asyncio.Task[object]] | None = None
         self._cancel_sent = False
-        self._scope = contextlib.ExitStack()
+        #: What the code finds in its context variables, and the scope of its span; there while it runs.
+        self._tokens: list[Token[Any]] = []
+        self._span: AbstractContextManager[object] | None = None
         self.tracked = enter(self._pass_cancel_on)
 
     async def here(self, body: Awaitable[R]) -> R:
@@ -72,20 +89,30 @@ class TaskRun(Generic[R]):
             self._pass_cancel_on()
 
     def __enter__(self) -> TaskRun[R]:
-        current = CurrentTask(self.tracked, self.runtime.ledger, self.runtime.max_result_bytes)
-        self._scope.enter_context(_bound(bound_task, current))
-        self._scope.enter_context(_bound(current_tracked, self.tracked))
-        if self.tracked.invocation is not current_invocation.get():
-            self._scope.enter_context(_bound(current_invocation, self.tracked.invocation))
-        self._scope.enter_context(self.runtime.trace.task_scope(self.tracked))
+        # By hand: an ExitStack of generators takes 12 us, more than all the rest of a task's start on its loop.
+        tracked = self.tracked
+        current = CurrentTask(tracked, self.runtime.ledger, self.runtime.max_result_bytes)
+        self._tokens.append(bound_task.set(current))
+        self._tokens.append(current_tracked.set(tracked))
+        if tracked.invocation is not current_invocation.get():
+            self._tokens.append(current_invocation.set(tracked.invocation))
+        self._span = self.runtime.trace.task_scope(tracked)
+        self._span.__enter__()
         if self._on_end is not None:
-            lines.debug("Starting async task: %s", self.tracked.start.task_type, task=self.tracked)
+            lines.debug("Starting async task: %s", tracked.start.task_type, task=tracked)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._scope.close()
+        span, self._span = self._span, None
+        if span is not None:
+            span.__exit__(None, None, None)
+        while self._tokens:
+            token = self._tokens.pop()
+            # A coroutine that is closed by the garbage collector is left in another context than it was entered in.
+            with contextlib.suppress(ValueError):
+                token.var.reset(token)
         self.record_end(error)
 
     def record_end(self, error: BaseException | None) -> None:
@@ -105,6 +132,8 @@ class TaskRun(Generic[R]):
             seconds = time.monotonic() - self.tracked.started_monotonic
             tell = self._on_end(self.tracked, finish, seconds, error or self.refusal)
         self.runtime.ledger.finish(self.tracked, finish, tell)
+        # There is no code to reach any more. The two would hold each other until the garbage collector comes.
+        self.tracked.on_cancel = None
 
     def _cancel_requested(self) -> bool:
         """Whether somebody asked, be it by way of asyncio."""
@@ -139,14 +168,3 @@ def running_asyncio_task() -> asyncio.Task[object] | None:
         return asyncio.current_task()
     except RuntimeError:
         return None
-
-
-@contextlib.contextmanager
-def _bound(variable: ContextVar[T], value: T) -> Iterator[None]:
-    token = variable.set(value)
-    try:
-        yield
-    finally:
-        # A coroutine that is closed by the garbage collector is left in another context than it was entered in.
-        with contextlib.suppress(ValueError):
-            variable.reset(token)

@@ -27,15 +27,10 @@ from outlast.telemetry.log import get_logger
 from outlast.v1 import worker_service_pb2 as pb
 from outlast.v1.worker_service_pb2_grpc import WorkerServiceStub
 from outlast.wire.errors import from_rpc_error
-from outlast.wire.operations import operation_to_proto, result_from_proto
+from outlast.wire.operations import batch_to_proto, result_from_proto
 from outlast.wire.tasks import task_from_proto
 from outlast.wire.times import duration_from_proto
 
-#: Operations and bytes in one message: enough for one commit to be worth it, small enough to decode quickly.
-BATCH_OPERATIONS = 512
-BATCH_BYTES = 1024 * 1024
-#: Operations sent and not answered: bounds what the manager must hold for this worker.
-MAX_IN_FLIGHT = 4_096
 #: Seconds between looks whether something more is to be sent, at the end.
 SETTLING = 0.005
 #: Seconds in which a manager that took the connection has to say welcome: the most, and the least under a short lease.
@@ -255,7 +250,7 @@ class WorkerStream:
             self._received(response)
 
     async def _send(self, call: Call) -> None:
-        """Send what the ledger holds, at once: no time window; batches form while the last one is on its way.
+        """Send what the ledger holds, at once: no time window; a batch forms while the last one is on its way.
 
         Comes back when the stream is broken: the receiver knows why.
         """
@@ -274,12 +269,8 @@ class WorkerStream:
             draining, live = self._ledger.draining, len(self._ledger.live())
             number = self._pulse.beat(draining=draining)
             return pb.ConnectRequest(heartbeat=pb.Heartbeat(number=number, draining=draining, live_tasks=live))
-        if self._ledger.in_flight >= MAX_IN_FLIGHT:
-            return None
-        batch = self._ledger.take(BATCH_OPERATIONS, BATCH_BYTES)
-        if not batch:
-            return None
-        return pb.ConnectRequest(batch=pb.OperationBatch(operations=[operation_to_proto(each) for each in batch]))
+        batch = self._ledger.next_batch()
+        return batch_to_proto(batch) if batch else None
 
     # -- what comes down -------------------------------------------------------------------------------
 
@@ -300,6 +291,8 @@ class WorkerStream:
             if refusal is not None and (operation := self._ledger.answer(sequence)):
                 self._orders.refused(operation, refusal)
         self._ledger.answer(sequence)
+        # Those who waited come first. The other way round the store works while their answers are written, and the two
+        # threads fight for the interpreter: a tenth of the rate (measured with an embedded task manager).
         self._advance()
         self._work.set()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from outlast.context import Invocation
@@ -41,8 +41,8 @@ class TrackedTask:
     wake: Callable[[int], None] | None = None
     #: How it ended; None while it lives.
     finish: Finish | None = None
-    #: Who wants to know that it has ended.
-    listeners: tuple[Callable[[], None], ...] = ()
+    #: Who wants to know that it has ended; a list, to which any thread may append.
+    listeners: list[Callable[[], None]] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -77,13 +77,16 @@ class TrackedTask:
 
     def when_ended(self, tell: Callable[[], None]) -> None:
         """Have ``tell`` called, from any thread, once the task has ended: perhaps twice, and at once if it has."""
-        self.listeners = (*self.listeners, tell)
-        if self.finish is not None:
+        if self.finish is None:
+            self.listeners.append(tell)
+        if self.finish is not None:  # by now
             tell()
 
     def tell_ended(self) -> None:
         """Call whoever wants to know that the task has ended. By the ledger, without its lock."""
-        for tell in self.listeners:
+        # Let go of them: they hold on to the task, too.
+        listeners, self.listeners = self.listeners, []
+        for tell in listeners:
             tell()
 
     def interrupt(self) -> None:
@@ -91,8 +94,9 @@ class TrackedTask:
         if self.cancel_requested:
             return
         self.note_cancel()
-        if self.on_cancel is not None:
-            self.on_cancel()
+        on_cancel = self.on_cancel  # once: its code may end meanwhile
+        if on_cancel is not None:
+            on_cancel()
 
     def note_cancel(self) -> None:
         """Note that somebody has asked to cancel the task and reaches its code by himself. From any thread."""

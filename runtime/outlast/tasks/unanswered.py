@@ -13,6 +13,11 @@ from outlast.tasks.output_room import OutputRoom
 
 #: Bytes up to which output that nobody has taken yet is joined into one operation.
 JOINED_OUTPUT = 256 * 1024
+#: Operations and bytes in one batch: enough for one commit to be worth it, small enough to decode quickly.
+BATCH_OPERATIONS = 512
+BATCH_BYTES = 1024 * 1024
+#: Operations taken and not answered: bounds what the task manager must hold for this worker.
+MAX_IN_FLIGHT = 4_096
 
 
 class UnansweredOperations:
@@ -33,6 +38,8 @@ class UnansweredOperations:
         self._of_task: dict[int, int] = {}
         #: Every operation up to this sequence has been taken since the last rewind.
         self._taken = 0
+        #: Bytes of those that have not.
+        self._waiting_bytes = 0
         #: The highest sequence that has ever been taken.
         self._sealed = 0
         #: The report and the newest output of a task that were never taken.
@@ -54,6 +61,18 @@ class UnansweredOperations:
         return self._taken - self.answered
 
     @property
+    def ready(self) -> bool:
+        """Whether the next batch is to be taken now: there is as much to send as is on its way, or it is full.
+
+        There is no window to wait for. What comes alone goes at once. What comes in numbers gathers while others are on
+        their way to the disk and back: fewer messages and commits, which is most of what a small operation costs.
+        """
+        waiting, in_flight = self.sequence - self._taken, self._taken - self.answered
+        if not waiting or in_flight >= MAX_IN_FLIGHT:
+            return False
+        return waiting >= in_flight or waiting >= BATCH_OPERATIONS or self._waiting_bytes >= BATCH_BYTES
+
+    @property
     def sealed(self) -> int:
         """The highest sequence that has ever been taken: the task manager may know of everything up to it."""
         return self._sealed
@@ -66,7 +85,8 @@ class UnansweredOperations:
             return joined
         # A finaliser that the garbage collector runs in here may add another operation: each has its own sequence.
         self.sequence = sequence = self.sequence + 1
-        self._operations[sequence] = Operation(sequence, task_id, at, action, attempt)
+        operation = self._operations[sequence] = Operation(sequence, task_id, at, action, attempt)
+        self._waiting_bytes += operation.size
         self._of_task[task_id] = self._of_task.get(task_id, 0) + 1
         if isinstance(action, Output):
             self.room.add(task_id, len(action.chunks))
@@ -97,6 +117,7 @@ class UnansweredOperations:
         joined += b"," + output.chunks[1:-1]
         self._operations[sequence] = replace(operation, at=at)
         self.room.add(task_id, len(output.chunks) - 1)
+        self._waiting_bytes += len(output.chunks) - 1
         return sequence
 
     # -- what comes out --------------------------------------------------------------------------------
@@ -110,16 +131,19 @@ class UnansweredOperations:
         size = 0
         for sequence in range(self._taken + 1, min(self._taken + limit, self.sequence) + 1):
             operation = self._operations[sequence]
-            size += operation.size + len(self._joined.get(sequence, b""))
-            if batch and size > max_bytes:
+            more = self._size(operation)
+            if batch and size + more > max_bytes:
                 break
+            size += more
             batch.append(self._seal(operation) if sequence > self._sealed else operation)
         self._taken += len(batch)
+        self._waiting_bytes = self._waiting_bytes - size if self._taken < self.sequence else 0
         return batch
 
     def rewind(self) -> None:
         """Offer everything again: what was taken may not have arrived."""
         self._taken = self.answered
+        self._waiting_bytes = sum(map(self._size, self._operations.values()))
 
     def answer(self, sequence: int) -> list[Operation]:
         """Drop the operations up to ``sequence``, and return them."""
@@ -129,15 +153,27 @@ class UnansweredOperations:
             operation = self._operations[answered]
             if answered > self._sealed:
                 operation = self._seal(operation)
+            if answered > self._taken:
+                self._waiting_bytes -= self._size(operation)
             del self._operations[answered]
-            left = self._of_task.pop(operation.task_id) - 1
+            task_id = operation.task_id
+            left = self._of_task[task_id] - 1
             if left:
-                self._of_task[operation.task_id] = left
-            if isinstance(operation.action, Output):
-                self.room.free(operation.task_id, len(operation.action.chunks))
+                self._of_task[task_id] = left
+            else:
+                del self._of_task[task_id]
+            if type(operation.action) is Output:
+                self.room.free(task_id, len(operation.action.chunks))
             dropped.append(operation)
         self._taken = max(self._taken, self.answered)
         return dropped
+
+    def _size(self, operation: Operation) -> int:
+        """Return roughly how many bytes an operation takes on the wire."""
+        if self._joined and (joined := self._joined.get(operation.sequence)) is not None:
+            assert isinstance(operation.action, Output)
+            return operation.size - len(operation.action.chunks) + len(joined) + 1
+        return operation.size
 
     def _seal(self, operation: Operation) -> Operation:
         """Return the next operation that was never taken as it stays from now on."""

@@ -7,52 +7,65 @@ from typing import assert_never
 
 from outlast.core.errors import InvalidField, OutlastError
 from outlast.core.operation import Action, Finish, Operation, Output, Report, Start, Submit
-from outlast.core.task import NO_LABELS
+from outlast.core.task import NO_LABELS, Progress
+from outlast.v1 import task_pb2
 from outlast.v1 import worker_service_pb2 as pb
 from outlast.wire.errors import from_status, task_error_from_status, task_error_to_status, to_status
 from outlast.wire.tasks import (
     json_from_text,
-    json_to_text,
     progress_from_proto,
-    progress_to_proto,
     state_from_proto,
     state_to_proto,
     trace_from_proto,
-    trace_to_proto,
 )
-from outlast.wire.times import duration_from_proto, duration_to_proto, time_from_proto, time_to_proto
+from outlast.wire.times import duration_from_proto, duration_to_proto, fill_time, time_from_proto
+
+
+def batch_to_proto(operations: Iterable[Operation]) -> pb.ConnectRequest:
+    """Return the message that carries operations up."""
+    request = pb.ConnectRequest()
+    add = request.batch.operations.add
+    for operation in operations:
+        _fill(add(), operation)
+    return request
 
 
 def operation_to_proto(operation: Operation) -> pb.Operation:
     """Return an operation's message."""
-    proto = pb.Operation(
-        sequence=operation.sequence,
-        task_id=operation.task_id,
-        operation_time=time_to_proto(operation.at),
-        attempt=operation.attempt,
-    )
+    proto = pb.Operation()
+    _fill(proto, operation)
+    return proto
+
+
+def _fill(proto: pb.Operation, operation: Operation) -> None:
+    # Field by field, and none that has its default: a third of what it costs to make the parts and copy them in.
+    proto.sequence = operation.sequence
+    proto.task_id = operation.task_id
+    fill_time(proto.operation_time, operation.at)
+    if operation.attempt:
+        proto.attempt = operation.attempt
     action = operation.action
     match action:
         case Start():
-            proto.start.CopyFrom(_start_to_proto(action))
+            _fill_start(proto.start, action)
         case Submit(start=start, state_reason=reason):
-            proto.submit.CopyFrom(pb.SubmitOperation(start=_start_to_proto(start), state_reason=reason))
+            _fill_start(proto.submit.start, start)
+            proto.submit.state_reason = reason
         case Report(progress=progress):
-            proto.progress.CopyFrom(pb.ProgressOperation(progress=progress_to_proto(progress)))
+            _fill_progress(proto.progress.progress, progress)
         case Output(chunks=chunks):
-            proto.output.CopyFrom(pb.OutputOperation(chunks=chunks.decode()))
+            proto.output.chunks = chunks.decode()
         case Finish():
-            proto.finish.CopyFrom(
-                pb.FinishOperation(
-                    state=state_to_proto(action.state),
-                    state_reason=action.state_reason,
-                    result=json_to_text(action.result),
-                    error=task_error_to_status(action.error),
-                )
-            )
+            finish = proto.finish
+            finish.state = state_to_proto(action.state)
+            if action.state_reason:
+                finish.state_reason = action.state_reason
+            if action.result is not None:
+                finish.result = action.result.decode()
+            if (error := task_error_to_status(action.error)) is not None:
+                finish.error.CopyFrom(error)
         case _:
             assert_never(action)
-    return proto
 
 
 def operation_from_proto(proto: pb.Operation) -> Operation:
@@ -89,20 +102,38 @@ def result_from_proto(proto: pb.OperationResult) -> tuple[int, OutlastError | No
     return proto.sequence, from_status(proto.error) if proto.HasField("error") else None
 
 
-def _start_to_proto(start: Start) -> pb.StartOperation:
-    return pb.StartOperation(
-        task_type=start.task_type,
-        session_id=start.session_id,
-        request_id=start.request_id,
-        metadata=json_to_text(start.metadata),
-        trace_context=trace_to_proto(start.trace_context),
-        labels=dict(start.labels),
-        max_attempts=start.max_attempts,
-        input=json_to_text(start.input),
-        timeout=duration_to_proto(start.timeout),
-        backoff=duration_to_proto(start.backoff),
-        manual=start.manual,
-    )
+def _fill_start(proto: pb.StartOperation, start: Start) -> None:
+    proto.task_type = start.task_type
+    if start.session_id:
+        proto.session_id = start.session_id
+    if start.request_id:
+        proto.request_id = start.request_id
+    if start.metadata is not None:
+        proto.metadata = start.metadata.decode()
+    trace = start.trace_context
+    if trace.traceparent:
+        proto.trace_context.traceparent = trace.traceparent
+    if trace.tracestate:
+        proto.trace_context.tracestate = trace.tracestate
+    if start.labels:
+        proto.labels.update(start.labels)
+    proto.max_attempts = start.max_attempts
+    if start.input is not None:
+        proto.input = start.input.decode()
+    if (timeout := duration_to_proto(start.timeout)) is not None:
+        proto.timeout.CopyFrom(timeout)
+    if (backoff := duration_to_proto(start.backoff)) is not None:
+        proto.backoff.CopyFrom(backoff)
+    if start.manual:
+        proto.manual = True
+
+
+def _fill_progress(proto: task_pb2.Progress, progress: Progress) -> None:
+    if progress.fraction is not None:
+        proto.fraction = progress.fraction
+    if progress.message:
+        proto.message = progress.message
+    fill_time(proto.report_time, progress.reported_at)
 
 
 def _start_from_proto(proto: pb.StartOperation) -> Start:

@@ -16,8 +16,16 @@ def time_to_proto(time: datetime | None) -> Timestamp | None:
     """Return an aware time as a Timestamp; None as None, which leaves a message's field unset."""
     if time is None:
         return None
+    proto = Timestamp()
+    fill_time(proto, time)
+    return proto
+
+
+def fill_time(proto: Timestamp, time: datetime) -> None:
+    """Have a Timestamp say an aware time."""
     since = time - _EPOCH
-    return Timestamp(seconds=since.days * 86_400 + since.seconds, nanos=since.microseconds * 1_000)
+    proto.seconds = since.days * 86_400 + since.seconds
+    proto.nanos = since.microseconds * 1_000
 
 
 def time_from_proto(time: Timestamp, field: str) -> datetime:

@@ -20,7 +20,7 @@ from outlastd.front_door.rules import InvocationRules
 from outlastd.front_door.server import FrontDoor, FrontDoorOptions, Runtime
 from outlastd.launch.drain import begin_to_drain, drain
 from outlastd.launch.lifespan import Lifespan, LifespanOnAgentLoop
-from outlastd.launch.loop import run_services
+from outlastd.launch.loop import run_services, started
 from outlastd.launch.own_handlers import OwnHandlers
 from outlastd.launch.stop_signal import StopSignal
 from outlastd.launch.telemetry import set_up_telemetry
@@ -100,6 +100,7 @@ async def _serve(app: App, settings: Settings) -> int:
         await agent.front_door.put_behind(app.wrap_asgi)
         stop.install()  # before anybody is told that the agent is ready, and may want to stop it
         await _listen(agent, settings, state)
+        started()
         await agent.stop(await stop.wait(), stop, lifespan)
     return stop.number
 

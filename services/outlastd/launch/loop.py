@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
@@ -25,6 +26,17 @@ def run_services(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
         sys.exit(f"outlast: {refused}")
     except KeyboardInterrupt:  # before the program listens to signals itself
         sys.exit(130)
+    finally:
+        gc.unfreeze()
+
+
+def started() -> None:
+    """Have the garbage collector leave alone what the start has loaded, until ``run_services`` returns.
+
+    It is some 80,000 objects that live as long as the process, and looking through them again and again took 20 us of
+    each task and, now and then, 50 ms at a time.
+    """
+    gc.freeze()
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:

@@ -14,7 +14,7 @@ from outlast.settings.defaults import DEFAULT_TASK_MANAGER_LISTEN, EVERYWHERE
 from outlast.settings.model import Settings
 from outlast.telemetry import tracing
 from outlast.telemetry.log import get_logger
-from outlastd.launch.loop import run_services
+from outlastd.launch.loop import run_services, started
 from outlastd.launch.stop_signal import StopSignal
 from outlastd.launch.telemetry import export_last, set_up_telemetry
 from outlastd.stores.opening import open_store
@@ -58,9 +58,9 @@ async def _serve(settings: Settings) -> None:
     async with AsyncExitStack() as stack:
         await set_up_telemetry(settings, stack)
         manager = await start_task_manager(settings, stack)
-        gc.freeze()  # what was loaded and opened stays: nobody need look at it again
         stop.install()
         get_logger().info("task manager is ready", address=manager.bound.public, store=settings.shown_store)
+        started()
         await stop.wait()
         get_logger().info("task manager is stopping")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import gc
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +18,12 @@ from outlast.payload import to_json_text
 from outlast.tasks.async_task import AsyncTaskDecorator
 from outlast.tasks.current import current_task
 from outlast.tasks.failed import TaskFailed
+from outlast.tasks.future import TaskFuture
 from outlast.tasks.handle import TaskHandle
 from outlast.tasks.ledger import Ledger
+from outlast.tasks.run import TaskRun
 from outlast.tasks.runtime import TaskRuntime
+from outlast.tasks.tracked import TrackedTask
 
 if TYPE_CHECKING:
     from tests.unit.tasks.conftest import World
@@ -337,3 +341,31 @@ def test_the_first_end_wins(world: World) -> None:
         world.run_empty()
     assert handle.state is FAILED
     assert world.ends == []
+
+
+def test_a_task_that_has_ended_is_let_go_of_at_once(world: World) -> None:
+    """Nothing of it waits for the garbage collector, which would look at thousands of them again and again."""
+    world.runtime.on_function_end = None
+    counted: list[int] = []
+
+    def alive() -> int:
+        return sum(isinstance(each, TrackedTask | TaskRun | TaskFuture) for each in gc.get_objects())
+
+    @world.async_task
+    async def work() -> None:
+        counted.append(alive())
+
+    async def start() -> None:
+        await work.start()
+
+    gc.collect()
+    gc.disable()
+    try:
+        before = alive()
+        world.on_agent_loop(start)
+        world.settle()
+        world.on_agent_loop(where)
+        assert [count - before for count in counted] == [3]
+        assert alive() == before
+    finally:
+        gc.enable()

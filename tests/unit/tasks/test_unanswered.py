@@ -8,7 +8,13 @@ from datetime import UTC, datetime
 from outlast.core.operation import Finish, Operation, Output, Report, Start
 from outlast.core.state import TaskState
 from outlast.core.task import Progress
-from outlast.tasks.unanswered import JOINED_OUTPUT, UnansweredOperations
+from outlast.tasks.unanswered import (
+    BATCH_BYTES,
+    BATCH_OPERATIONS,
+    JOINED_OUTPUT,
+    MAX_IN_FLIGHT,
+    UnansweredOperations,
+)
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 MANY = 1 << 30
@@ -125,3 +131,82 @@ def test_an_answer_beyond_the_newest_answers_all_there_is() -> None:
     queue.answer(MANY)
 
     assert (queue.answered, queue.sequence) == (1, 1)
+
+
+def test_a_batch_gathers_while_more_is_on_its_way() -> None:
+    """What comes alone goes at once; later it takes as much as has not been answered yet."""
+    queue = UnansweredOperations()
+    assert not queue.ready
+    queue.add(1, NOW, Start("work"))
+    assert queue.ready
+    taken(queue)
+    assert not queue.ready
+    queue.add(2, NOW, Start("work"))
+    assert queue.ready
+    taken(queue)
+
+    queue.add(3, NOW, Start("work"))
+    assert not queue.ready
+    queue.add(4, NOW, Start("work"))
+    assert queue.ready
+
+
+def test_an_answer_lets_what_has_gathered_go() -> None:
+    """However little it is."""
+    queue = UnansweredOperations()
+    for task_id in (1, 2, 3):
+        queue.add(task_id, NOW, Start("work"))
+    taken(queue)
+    queue.add(4, NOW, Start("work"))
+    assert not queue.ready
+
+    queue.answer(3)
+
+    assert queue.ready
+
+
+def test_a_full_batch_waits_for_none() -> None:
+    """A worker with much to say is not held up by the way there and back: full batches follow one another."""
+    queue = UnansweredOperations()
+    for task_id in range(1, 3 * BATCH_OPERATIONS):
+        queue.add(task_id, NOW, Start("work"))
+    for _ in range(2):
+        queue.take(BATCH_OPERATIONS, MANY)
+    assert not queue.ready
+
+    queue.add(MANY, NOW, Start("work"))
+
+    assert queue.ready
+
+
+def test_a_batch_is_full_of_bytes_too() -> None:
+    """Large results and outputs fill a batch long before their number does, however they were joined."""
+    queue = UnansweredOperations()
+    for task_id in range(1, 10):
+        queue.add(task_id, NOW, Start("work"))
+    taken(queue)
+    queue.add(1, NOW, Finish(TaskState.COMPLETED, result=b"1" * (BATCH_BYTES // 2)))
+    for _ in range(3):
+        queue.add(2, NOW, Output(b'["' + b"x" * (BATCH_BYTES // 7) + b'"]'))
+    assert not queue.ready
+
+    queue.add(3, NOW, Output(b'["' + b"x" * (BATCH_BYTES // 7) + b'"]'))
+    assert queue.ready
+    queue.take(1, MANY)
+    assert not queue.ready
+
+    queue.rewind()
+    assert queue.ready
+
+
+def test_what_is_on_its_way_has_a_bound() -> None:
+    """A task manager that answers nothing is not sent more and more."""
+    queue = UnansweredOperations()
+    for task_id in range(1, MAX_IN_FLIGHT + 2 * BATCH_OPERATIONS):
+        queue.add(task_id, NOW, Start("work"))
+
+    sent = 0
+    while queue.ready:
+        sent += len(queue.take(BATCH_OPERATIONS, MANY))
+
+    assert sent == MAX_IN_FLIGHT
