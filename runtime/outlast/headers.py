@@ -72,8 +72,7 @@ def forwarded_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str] | No
     ``Authorization`` is spelled so, however the client does; the workload access token is left out, though the rule
     would let it pass: it is a credential, and has a getter of its own.
     """
-    forwarded = {_AS_SHOWN.get(name.lower(), name): value for name, value in headers if _is_forwarded(name)}
-    return forwarded or None
+    return {shown: value for name, value in headers if (shown := _shown(name))} or None
 
 
 def credentials(headers: Mapping[str, str]) -> dict[str, str]:
@@ -87,5 +86,8 @@ _WORKLOAD_ACCESS_TOKEN = WORKLOAD_ACCESS_TOKEN.lower()
 
 
 @lru_cache(maxsize=1024)  # the same few names come with every request; the bound is for a client that makes names up
-def _is_forwarded(name: str) -> bool:
-    return name.lower() != _WORKLOAD_ACCESS_TOKEN and is_forwardable_header(name)
+def _shown(name: str) -> str:
+    """Return how agent code is shown a header's name; empty for one that it is not shown."""
+    if name.lower() == _WORKLOAD_ACCESS_TOKEN or not is_forwardable_header(name):
+        return ""
+    return _AS_SHOWN.get(name.lower(), name)

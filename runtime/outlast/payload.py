@@ -9,6 +9,9 @@ from typing import Any
 
 from outlast.core.errors import InvalidField
 
+#: json.dumps() makes an encoder anew at each call that asks for anything but its defaults.
+_encode = json.JSONEncoder(ensure_ascii=False).encode
+
 #: How deep values are converted; what lies deeper becomes a placeholder. Ends the recursion of a value in itself.
 MAX_DEPTH = 50
 
@@ -38,7 +41,7 @@ def to_json_text(obj: Any, on_failure: Callable[[Exception], None] | None = None
         Exception: of user code that writing calls, or RecursionError; only what JSON cannot say is converted.
     """
     try:
-        return json.dumps(obj, ensure_ascii=False)
+        return _encode(obj)
     except (TypeError, ValueError):
         written = _write_converted(obj)
     if isinstance(written, str):
@@ -68,7 +71,7 @@ def to_stored_json(obj: Any, limit: int, *, field: str = "result") -> bytes:
 def _write(obj: Any) -> str | Exception:
     """Return JSON text; what went wrong when not even ``str()`` of the value can be had."""
     try:
-        return json.dumps(obj, ensure_ascii=False)
+        return _encode(obj)
     except Exception:  # not only what json raises: a subclass of dict or list is user code
         return _write_converted(obj)
 

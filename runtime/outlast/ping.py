@@ -105,13 +105,15 @@ class PingBoard:
         """Count one more invocation in flight."""
         with self._lock:
             self._invocations += 1
-            self._refresh()
+            if self.count_invocations:
+                self._refresh()
 
     def invocation_ended(self) -> None:
         """Count one invocation in flight less."""
         with self._lock:
             self._invocations -= 1
-            self._refresh()
+            if self.count_invocations:
+                self._refresh()
 
     @property
     def time_of_last_update(self) -> int:

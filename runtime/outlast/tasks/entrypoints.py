@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import time
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from contextvars import Context, copy_context
 from dataclasses import dataclass
+from types import CoroutineType
 from typing import Any, Generic, Protocol, TypeVar
 
 from outlast.tasks.call_pool import CallPool
@@ -72,8 +72,10 @@ class Entrypoints(Generic[R, E]):
         self.renderer = renderer
         self._ledger = ledger
         self._home: Mailbox | None = None
-        # asyncio itself keeps only weak references to tasks.
-        self._running: set[asyncio.Task[None]] = set()
+        #: Calls of this turn of the services' loop, on their way to the agent's.
+        self._leaving: list[_Call[R, E]] = []
+        #: The tasks on the agent's loop: asyncio itself keeps only weak references to them.
+        self.running: set[asyncio.Task[None]] = set()
 
     async def run(
         self, entrypoint: Entrypoint, payload: object, make_context: Callable[[], object], context: Context
@@ -90,11 +92,24 @@ class Entrypoints(Generic[R, E]):
         if self._home is None:
             self._home = Mailbox(loop)
         call = _Call(self, entrypoint, payload, make_context, context, self._home, loop.create_future())
-        if entrypoint.kind in _ASYNC_KINDS:
-            self.agent_loop.post(call.start_async)
-        else:
+        if entrypoint.kind not in _ASYNC_KINDS:
             self.pool.post(call.run)
+        else:
+            # Those of one turn go together. One by one they would wake the agent's thread as many times: it takes the
+            # GIL as soon as it has one call, and this loop stands still until that is done (a fifth of the rate).
+            if not self._leaving:
+                loop.call_soon(self._send_off)
+            self._leaving.append(call)
         return await call.outcome
+
+    def _send_off(self) -> None:
+        calls, self._leaving = self._leaving, []
+        try:
+            self.agent_loop.post(_start_all, calls)
+        except RuntimeError as error:  # the agent's loop is closed: the process ends
+            for call in calls:
+                if not call.outcome.done():
+                    call.outcome.set_exception(error)
 
     def watermark(self) -> int:
         """Return the sequence of the newest operation; from any thread."""
@@ -104,11 +119,6 @@ class Entrypoints(Generic[R, E]):
         """Return the reading side of a generator."""
         return ItemStream(source, home, self.watermark, self.renderer.item, self.renderer.error)
 
-    def keep(self, task: asyncio.Task[None]) -> None:
-        """Hold on to a task of the agent's loop until it is done; on that loop."""
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
-
 
 _ASYNC_KINDS = frozenset({Kind.ASYNC, Kind.ASYNC_GENERATOR})
 
@@ -116,7 +126,20 @@ _ASYNC_KINDS = frozenset({Kind.ASYNC, Kind.ASYNC_GENERATOR})
 class _Call(Generic[R, E]):
     """One call of a handler, on its way from the services' loop to the handler's thread and back."""
 
-    __slots__ = ("_began", "_context", "_entrypoint", "_home", "_make_context", "_owner", "_payload", "outcome")
+    __slots__ = (
+        "_began",
+        "_context",
+        "_entrypoint",
+        "_failure",
+        "_home",
+        "_make_context",
+        "_owner",
+        "_payload",
+        "_seconds",
+        "_settled",
+        "_value",
+        "outcome",
+    )
 
     def __init__(
         self,
@@ -135,6 +158,10 @@ class _Call(Generic[R, E]):
         self._context = context
         self._home = home
         self._began = time.monotonic()
+        self._seconds = 0.0
+        self._value: object = None
+        self._failure: BaseException | None = None
+        self._settled: Outcome[R, E] | None = None
         self.outcome = outcome
 
     def start_async(self) -> None:
@@ -149,29 +176,39 @@ class _Call(Generic[R, E]):
         try:
             value = self._call_handler()
         except BaseException as error:  # SystemExit too: a handler does not end the service
-            self._tell(self._failed(error, self._seconds))
+            self._tell(self._failed(error, time.monotonic() - self._began))
             return
-        if isinstance(value, Coroutine):  # a def or a lambda around an async function
+        if _is_coroutine(value):  # a def or a lambda around an async function
             self._owner.agent_loop.post(self._start, self._invoke(value), copy_context())
         else:
-            self._tell(self._outcome_of(value, self._seconds))
+            self._tell(self._outcome_of(value, time.monotonic() - self._began))
 
     def _start(self, steps: Coroutine[Any, Any, None], context: Context) -> None:
-        self._owner.keep(asyncio.get_running_loop().create_task(steps, context=context))
+        task = asyncio.get_running_loop().create_task(steps, context=context)
+        self._owner.running.add(task)
+        task.add_done_callback(self._ended, context=context)
 
     async def _invoke(self, steps: Coroutine[Any, Any, object] | None = None) -> None:
-        value: object = None
-        failure: BaseException | None = None
         try:
             value = self._call_handler() if steps is None else steps
-            if isinstance(value, Coroutine):
-                value = await value
+            self._value = await value if _is_coroutine(value) else value
         except BaseException as error:  # a cancel and SystemExit too: they end this call, and nothing else
-            failure = error
-        seconds = self._seconds
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.sleep(0)  # tasks that were just created take their first step before the watermark is read
-        self._tell(self._outcome_of(value, seconds) if failure is None else self._failed(failure, seconds))
+            self._failure = error
+        self._seconds = time.monotonic() - self._began
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """On the agent's loop, one turn after the handler's end.
+
+        So tasks that it has just created have taken their first step before the watermark is read.
+        """
+        self._owner.running.discard(task)
+        failure, self._failure = self._failure, None  # which holds on to a frame that holds on to this call
+        if task.cancelled():  # before its first step
+            failure, self._seconds = asyncio.CancelledError(), time.monotonic() - self._began
+        if failure is None:
+            self._tell(self._outcome_of(self._value, self._seconds))
+        else:
+            self._tell(self._failed(failure, self._seconds))
 
     def _call_handler(self) -> Any:
         if self._entrypoint.takes_context:
@@ -182,14 +219,15 @@ class _Call(Generic[R, E]):
         """Render what the handler returned; on its thread, in its context."""
         owner = self._owner
         try:
-            # What goes on elsewhere gets a copy of the context: this thread may not have left it when that begins.
-            if isinstance(value, AsyncGenerator):
-                stream = owner.stream(AsyncSource(value, owner.agent_loop, copy_context()), self._home)
-                asynchronous = self._entrypoint.kind not in _ASYNC_KINDS
-                return Outcome(owner.watermark(), seconds, stream=stream, asynchronous=asynchronous)
-            if isinstance(value, Generator):
-                stream = owner.stream(SyncSource(value, owner.pool, self._home, copy_context()), self._home)
-                return Outcome(owner.watermark(), seconds, stream=stream)
+            if type(value) not in _PLAIN:
+                # What goes on elsewhere gets a copy of the context: this thread may not have left it when that begins.
+                if isinstance(value, AsyncGenerator):
+                    stream = owner.stream(AsyncSource(value, owner.agent_loop, copy_context()), self._home)
+                    asynchronous = self._entrypoint.kind not in _ASYNC_KINDS
+                    return Outcome(owner.watermark(), seconds, stream=stream, asynchronous=asynchronous)
+                if isinstance(value, Generator):
+                    stream = owner.stream(SyncSource(value, owner.pool, self._home, copy_context()), self._home)
+                    return Outcome(owner.watermark(), seconds, stream=stream)
             rendered = owner.renderer.value(value)
         except BaseException as error:  # whatever rendering met in the user's objects
             return self._failed(error, seconds)
@@ -198,15 +236,28 @@ class _Call(Generic[R, E]):
     def _failed(self, error: BaseException, seconds: float) -> Outcome[R, E]:
         return Outcome(self._owner.watermark(), seconds, error=self._owner.renderer.error(error))
 
-    @property
-    def _seconds(self) -> float:
-        return time.monotonic() - self._began
-
     def _tell(self, outcome: Outcome[R, E]) -> None:
+        self._settled = outcome
         with contextlib.suppress(RuntimeError):  # the services' loop is closed: the process ends
-            self._home.post(functools.partial(_settle, self.outcome, outcome))
+            self._home.post(self._settle)
+
+    # -- on the services' loop again -------------------------------------------------------------------
+
+    def _settle(self) -> None:
+        assert self._settled is not None
+        if not self.outcome.done():
+            self.outcome.set_result(self._settled)
 
 
-def _settle(future: asyncio.Future[Outcome[R, E]], outcome: Outcome[R, E]) -> None:
-    if not future.done():
-        future.set_result(outcome)
+#: What handlers return as a rule: to ask such a value whether it is a generator would only cost.
+_PLAIN: frozenset[type] = frozenset({bool, bytes, dict, float, int, list, str, tuple, type(None)})
+
+
+def _is_coroutine(value: object) -> bool:
+    return type(value) is CoroutineType or isinstance(value, Coroutine)
+
+
+def _start_all(calls: list[_Call[R, E]]) -> None:
+    """Begin calls on the agent's loop."""
+    for call in calls:
+        call.start_async()

@@ -12,31 +12,30 @@ from outlast.tasks.loop_executor import LoopExecutor
 
 
 class Mailbox:
-    """Callbacks for a loop, from any thread: one wake-up of the loop (a pipe write) for as many as wait."""
+    """Callbacks for a loop, from any thread: one wake-up of the loop (a pipe write) for as many as wait.
+
+    No lock: a deque's own operations are atomic, and the flag is set after the append that it is for and cleared
+    before the callbacks are counted. At worst two threads wake the loop for the same ones.
+    """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._waiting: deque[Callable[[], object]] = deque()
-        self._lock = threading.Lock()
         self._woken = False
 
     def post(self, callback: Callable[[], object]) -> None:
         """Have ``callback`` called on the loop soon. Raises RuntimeError when the loop is closed."""
-        with self._lock:
-            self._waiting.append(callback)
-            if self._woken:
-                return
+        self._waiting.append(callback)
+        if not self._woken:
             self._woken = True
-        self._loop.call_soon_threadsafe(self._drain)
+            self._loop.call_soon_threadsafe(self._drain)
 
     def _drain(self) -> None:
         """On the loop: run what waits now; what these callbacks post waits for the next turn."""
-        with self._lock:
-            waiting, self._waiting = self._waiting, deque()
-            self._woken = False
-        for callback in waiting:
+        self._woken = False
+        for _ in range(len(self._waiting)):
             try:
-                callback()
+                self._waiting.popleft()()
             except Exception as error:
                 self._loop.call_exception_handler({"message": "a posted callback failed", "exception": error})
 

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from outlast.baggage import EXPERIMENT_ARN, EXPERIMENT_VARIANT, NO_BAGGAGE, Baggage
-from outlast.core.task import TraceContext
+from outlast.core.task import NO_TRACE, TraceContext
 from outlast.telemetry import tracing
 from outlast.telemetry.propagation import trace_context_from
 
@@ -32,6 +32,11 @@ class InvocationSpan:
         self._tracing = active
         self._span = span
         self._context = context
+
+    @property
+    def recording(self) -> bool:
+        """Whether there is a span; else there is nothing to make current."""
+        return self._span is not None
 
     def set_status(self, code: int, error: Mapping[str, Any] | None = None) -> None:
         """Note the HTTP status of the response and, for a failure, what ``error_fields`` told of what was raised."""
@@ -68,6 +73,10 @@ class InvocationSpan:
         self._tracing.finish(lambda: span.end(ended_at))
 
 
+#: That of every request without a trace, while tracing is off.
+_NO_SPAN = InvocationSpan(NO_TRACE)
+
+
 def invocation_span(
     headers: Mapping[str, str],
     *,
@@ -82,7 +91,8 @@ def invocation_span(
         tracing.stamp_spans_of_program()
     active = tracing.active()
     if active is None:
-        return InvocationSpan(trace_context_from(headers))
+        trace_context = trace_context_from(headers)
+        return _NO_SPAN if trace_context is NO_TRACE else InvocationSpan(trace_context)
     from opentelemetry import propagate
     from opentelemetry.context import Context
     from opentelemetry.trace import SpanKind, set_span_in_context

@@ -12,9 +12,9 @@ import re
 import select
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping, MutableMapping
-from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from contextlib import contextmanager
 from typing import Any
 
 import orjson
@@ -71,22 +71,28 @@ class _StandardError:
 
     def _write(self, line: bytes) -> None:
         # RuntimeError: "reentrant call" of a buffered stream. AttributeError: sys.stderr is None under pythonw.
-        with suppress(OSError, ValueError, RuntimeError, AttributeError), self._lock:
-            try:
-                descriptor = sys.stderr.fileno()
-            except (OSError, ValueError):  # a StringIO, a notebook's stream
-                sys.stderr.write(line.decode())
-                sys.stderr.flush()
-            else:
-                # Past Python's own buffer: after a broken pipe that would keep the line and fail the exit.
-                self._write_all(descriptor, line)
+        try:
+            with self._lock:
+                try:
+                    descriptor = sys.stderr.fileno()
+                except (OSError, ValueError):  # a StringIO, a notebook's stream
+                    sys.stderr.write(line.decode())
+                    sys.stderr.flush()
+                else:
+                    # Past Python's own buffer: after a broken pipe that would keep the line and fail the exit.
+                    self._write_all(descriptor, line)
+        except (OSError, ValueError, RuntimeError, AttributeError):
+            return
 
     @staticmethod
     def _write_all(descriptor: int, line: bytes) -> None:
-        rest = memoryview(line)
+        rest: bytes | memoryview = line
         while rest:
             try:
-                rest = rest[os.write(descriptor, rest) :]
+                written = os.write(descriptor, rest)
+                if written == len(rest):
+                    return
+                rest = memoryview(rest)[written:]
             except BlockingIOError:
                 if not select.select([], [descriptor], [], _PATIENCE_SECONDS)[1]:
                     raise
@@ -111,15 +117,34 @@ class _Line(structlog.BoundLoggerBase):
 
     def write(self, level: str, message: str, fields: Mapping[str, Any]) -> None:
         """Write a line; ``fields`` has the logger's name under ``logger``, and goes out in its order."""
-        # As one value: a field may have any name, that of a parameter of structlog's too.
-        self._proxy_to_logger("write", message, line=(level, fields))
+        # As one value: a field may have any name, that of a parameter of structlog's too. What structlog's own
+        # _proxy_to_logger does about bound values and processors that drop a line there is no use for here.
+        line: Any = {"event": message, "line": (level, fields)}
+        for step in self._processors:
+            line = step(self._logger, "write", line)
+        self._logger.write(line)
 
 
 def _stamp(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Put the documents' keys first, in their order (design: section 5, log lines)."""
     level, fields = event["line"]
-    now = datetime.now(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00")
-    return {"timestamp": f"{now}Z", "level": level, "message": event["event"], **fields}
+    return {"timestamp": _timestamp(), "level": level, "message": event["event"], **fields}
+
+
+#: A Unix second and how its timestamps begin: written once for all lines of that second.
+_second: tuple[int, str] = (0, "1970-01-01T00:00:00")
+
+
+def _timestamp() -> str:
+    """Return what time it is in UTC, to the millisecond."""
+    global _second
+    milliseconds = time.time_ns() // 1_000_000
+    second, begin = _second  # one read: another thread may be at the next one
+    if second != milliseconds // 1000:
+        second = milliseconds // 1000
+        begin = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+        _second = second, begin
+    return f"{begin}.{milliseconds - second * 1000:03d}Z"
 
 
 def _render(_logger: object, _method: str, event: MutableMapping[str, Any]) -> bytes:
@@ -132,7 +157,9 @@ def _render(_logger: object, _method: str, event: MutableMapping[str, Any]) -> b
         RecursionError,
     ):  # a lone surrogate, an integer beyond 64 bits, a key that is no text
         line = _render_poison(event)
-    return _UNSAFE.sub(_escaped, line) + b"\n"
+    if not line.isascii() or b"\x7f" in line:
+        line = _UNSAFE.sub(_escaped, line)
+    return line + b"\n"
 
 
 def _render_poison(event: Mapping[str, Any]) -> bytes:

@@ -131,13 +131,19 @@ def hand_over_from_here() -> Callable[[float], None]:
     return undo
 
 
+def unheard() -> bool:
+    """Return whether some handler of the program's own has not heard every line yet."""
+    handover = _contract.handover
+    return handover is not None and not handover.idle
+
+
 async def heard(timeout_seconds: float) -> None:
     """Return once the program's own handlers have heard every line so far, or the time is over.
 
     So that whoever got an answer finds in his log what was written before it.
     """
     handover = _contract.handover
-    if handover is None or handover.idle:
+    if handover is None or not unheard():
         return
     loop, done = asyncio.get_running_loop(), asyncio.Event()
 

@@ -15,6 +15,7 @@ from urllib.parse import unquote
 
 from aiohttp import ClientPayloadError, web
 
+from outlastd.front_door.aiohttp_plain import plain_response
 from outlastd.front_door.aiohttp_response import response_in_pieces, whole_response
 from outlastd.front_door.aiohttp_websocket import AiohttpWebSocket, asks_for_websocket
 from outlastd.front_door.connection import Connection
@@ -130,7 +131,8 @@ class AiohttpServer:
         except ClientGone as error:
             raise ConnectionResetError("the client left") from error
         if isinstance(response.body, bytes):
-            return whole_response(response)
+            plain = plain_response(raw, response)
+            return whole_response(response) if plain is None else plain
         try:
             if raw.method == "HEAD":
                 return whole_response(response, head_only=True)

@@ -33,9 +33,10 @@ ABNORMAL = 1006
 def asks_for_websocket(raw: web.BaseRequest) -> bool:
     """Tell whether a request wants to become a WebSocket."""
     headers = raw.headers
-    return (
-        headers.get("Upgrade", "").strip().lower() == "websocket" and "upgrade" in headers.get("Connection", "").lower()
-    )
+    wanted = headers.get("Upgrade")
+    if wanted is None:
+        return False
+    return wanted.strip().lower() == "websocket" and "upgrade" in headers.get("Connection", "").lower()
 
 
 class AiohttpWebSocket:

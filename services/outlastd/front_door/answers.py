@@ -50,7 +50,7 @@ class Answers:
             if outcome.stream is not None:
                 response = await self._stream(outcome, outcome.stream, invocation, on_close)
             else:
-                await self._acknowledged(outcome.watermark)
+                await self._durability.acknowledged(outcome.watermark, self._rules.ack_timeout)
                 value = self._value(outcome, invocation)
                 if isinstance(value, Response):
                     response = value
@@ -65,8 +65,9 @@ class Answers:
                     )
         except TimeoutError:
             response = self._not_durable(outcome, invocation)
-        response.headers.update(_task_headers(invocation))
-        if link := trace_link(self._rules.trace_url, invocation.trace_context.traceparent):
+        if invocation.task_ids:
+            response.headers.update(_task_headers(invocation))
+        if self._rules.trace_url and (link := trace_link(self._rules.trace_url, invocation.trace_context.traceparent)):
             response.headers[TRACE_URL] = link
         return response
 
@@ -155,8 +156,6 @@ def name_of(handler: object) -> str:
 
 def _task_headers(invocation: Invocation) -> dict[str, str]:
     task_ids = invocation.task_ids[:]
-    if not task_ids:
-        return {}
     headers = {TASK_IDS: ",".join(map(str, task_ids[:MAX_IDS_IN_HEADER]))}
     if len(task_ids) > MAX_IDS_IN_HEADER:
         headers[TASK_COUNT] = str(len(task_ids))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import random
-import uuid
 from collections.abc import Mapping
 from contextvars import Context, copy_context
+from functools import lru_cache
 
 from outlast import headers as names
 from outlast.baggage import HEADER as BAGGAGE
@@ -16,6 +16,20 @@ from outlast.core.validation import MAX_ID, check_text
 from outlast.telemetry import lines
 from outlast.telemetry.invocation_span import InvocationSpan, invocation_span
 from outlastd.front_door.request import Refusal, Request
+
+#: The headers that are read here, in lower case; those of traces may reach agent code too.
+_READ = frozenset(
+    name.lower()
+    for name in (
+        names.REQUEST_ID,
+        names.SESSION_ID,
+        names.IDENTITY_TOKEN,
+        names.WORKLOAD_ACCESS_TOKEN,
+        names.OAUTH2_CALLBACK_URL,
+        BAGGAGE,
+    )
+)
+_NO_BUNDLE = "No config bundle ref found in request baggage"
 
 
 def begin_invocation(
@@ -28,6 +42,16 @@ def begin_invocation(
     Raises:
         Refusal: an id is none, or the session is another one.
     """
+    if any(map(_says_something, request.headers)):
+        return _begin(request, own_session, method, path)
+    request_id = _new_id()
+    span = invocation_span(request.headers, session_id=own_session, request_id=request_id, method=method, path=path)
+    invocation = Invocation(request_id, own_session, span.trace_context)
+    lines.debug(_NO_BUNDLE, invocation=invocation)
+    return invocation, span
+
+
+def _begin(request: Request, own_session: str, method: str, path: str) -> tuple[Invocation, InvocationSpan]:
     request_id, session_id = request_id_of(request), session_id_of(request)
     if own_session and session_id not in ("", own_session):
         raise Refusal(403, "this process works for another session (OUTLAST_SESSION)")
@@ -42,15 +66,22 @@ def begin_invocation(
     if baggage.config_bundle is not None:
         lines.write("INFO", f"Received config bundle ref: {baggage.config_bundle.bundle_id}", invocation=invocation)
     else:
-        lines.debug("No config bundle ref found in request baggage", invocation=invocation)
+        lines.debug(_NO_BUNDLE, invocation=invocation)
     return invocation, span
+
+
+@lru_cache(maxsize=1024)  # the same few names come with every request; the bound is for a client that makes names up
+def _says_something(name: str) -> bool:
+    """Return whether a header says anything of the invocation to us, or may reach agent code."""
+    return name.lower() in _READ or names.forwarded_headers([(name, "")]) is not None
 
 
 def handler_context(invocation: Invocation, span: InvocationSpan) -> Context:
     """Return the context that a handler runs in: it says what for."""
     context = copy_context()
     context.run(current_invocation.set, invocation)
-    context.run(span.make_current)
+    if span.recording:
+        context.run(span.make_current)
     return context
 
 
@@ -102,4 +133,7 @@ _random = random.Random()
 
 
 def _new_id() -> str:
-    return str(uuid.UUID(int=_random.getrandbits(128), version=4))
+    """Return a UUID of version 4 (RFC 9562), as ``str(uuid.uuid4())`` would, without the object between."""
+    digits = f"{_random.getrandbits(128):032x}"
+    variant = "89ab"[int(digits[16], 16) & 3]
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"

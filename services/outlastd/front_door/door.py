@@ -53,7 +53,15 @@ class Door:
             self.guard.check(request)
         except Refusal as refusal:
             return refusal_response(refusal)
-        response = self.guard.preflight(request) or await self._answer(request)
+        try:
+            response = self.guard.preflight(request) or await self._router.dispatch(request)
+        except Refusal as refusal:
+            response = refusal_response(refusal)
+        except ClientGone:
+            raise
+        except Exception as error:  # a fault of ours: the operator sees it, the caller does not
+            get_logger().error("a request failed", error=error, method=request.method, path=request.path)
+            response = json_response({"error": "Internal error"}, 500)
         self.guard.mark(request, response)
         return response
 
@@ -74,14 +82,3 @@ class Door:
                 await deny(refusal, request.scope, send)
         except Exception as error:  # a fault of ours
             get_logger().error("a WebSocket failed", error=error, path=request.path)
-
-    async def _answer(self, request: Request) -> Response:
-        try:
-            return await self._router.dispatch(request)
-        except Refusal as refusal:
-            return refusal_response(refusal)
-        except ClientGone:
-            raise
-        except Exception as error:  # a fault of ours: the operator sees it, the caller does not
-            get_logger().error("a request failed", error=error, method=request.method, path=request.path)
-            return json_response({"error": "Internal error"}, 500)

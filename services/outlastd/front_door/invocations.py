@@ -63,7 +63,8 @@ class Invocations:
         self._begin()
         try:
             response = await self._answer(request, invocation, span)
-            await records.heard(HEARD_WAIT)
+            if records.unheard():
+                await records.heard(HEARD_WAIT)
         except BaseException:
             if response is not None and not isinstance(response.body, bytes):
                 await response.body.aclose()  # given up, and nobody else has it
@@ -94,7 +95,7 @@ class Invocations:
             body = await request.read(self._rules.max_body_bytes)
             payload = _payload_of(body, invocation)
             lines.debug("Processing invocation request", invocation=invocation)
-            response = await self._debug(payload, invocation)
+            response = await self._debug(payload, invocation) if self._agent.debug else None
             if response is None:
                 outcome = await self._call(request, body, payload, invocation, span)
                 failure = outcome.error
@@ -153,6 +154,8 @@ def _payload_of(body: bytes, invocation: Invocation) -> object:
     """Return what a body says; raise Refusal with 400, and one line, when that is no JSON."""
     began = time.monotonic()
     try:
+        if body[:1].isascii() and b"\0" not in body[:2]:  # json.loads() would find out as much, but slowly
+            return json.loads(body.decode("utf-8", "surrogatepass"))
         return json.loads(body)
     except UnicodeDecodeError as error:
         wrong, why = "Invalid encoding", str(error)

@@ -33,7 +33,8 @@ class ResponseRenderer:
 
     def value(self, value: object) -> Response | AsgiResponse:
         """Return the 200 for a return value, or the response that the handler made itself."""
-        return _own_response(value) or json_text_response(to_json_text(value, lines.serialization_failed))
+        made = None if type(value) in _NO_RESPONSES else _own_response(value)
+        return made or json_text_response(to_json_text(value, lines.serialization_failed))
 
     def item(self, item: object) -> bytes:
         """Return the event for what a generator yielded."""
@@ -42,6 +43,10 @@ class ResponseRenderer:
     def error(self, error: BaseException) -> Failure:
         """Return what an exception says of itself."""
         return Failure.of(error)
+
+
+#: What handlers return as a rule, and what looks like no response.
+_NO_RESPONSES: frozenset[type] = frozenset({dict, list, str, type(None)})
 
 
 def _own_response(value: object) -> Response | AsgiResponse | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, MutableMapping
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import parse_qs, quote
@@ -13,7 +13,7 @@ from outlast.request_state import State
 from outlastd.front_door.raw_headers import raw_headers
 
 #: Reads the whole body, given how many bytes it may have at the most; and the same piece by piece.
-ReadBody = Callable[[int], Awaitable[bytes]]
+ReadBody = Callable[[int], Coroutine[Any, Any, bytes]]
 ReadPieces = Callable[[int], AsyncGenerator[bytes, None]]
 
 
@@ -162,14 +162,14 @@ class Request:
         except ValueError:
             return False
 
-    async def read(self, limit: int) -> bytes:
+    def read(self, limit: int) -> Coroutine[Any, Any, bytes]:
         """Return the whole body.
 
         Raises:
             Refusal: it has more than ``limit`` bytes, or comes too slowly.
             ClientGone: the client left before it was complete.
         """
-        return await self._read(limit)
+        return self._read(limit)
 
     def pieces(self, limit: int) -> AsyncGenerator[bytes, None]:
         """Give the body piece by piece as it comes, instead of ``read``; raises what that raises."""

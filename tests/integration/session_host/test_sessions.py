@@ -16,9 +16,11 @@ from .real_stage import OPERATOR, PATIENCE, RealStage, invoke, key, lives, real_
 async def ended(stage: RealStage, number: int = 1) -> EndReason | None:
     """Wait until a session has ended; return why."""
     async with asyncio.timeout(PATIENCE):
-        while (session := await stage.store.get(key(number))).state is not SessionState.STOPPED:  # noqa: ASYNC110
-            await asyncio.sleep(0.02)  # nobody is told of it
-    return session.end_reason
+        # Nobody is told of it. It is recorded a moment before the host lets go of it.
+        while (view := await stage.sessions.view(key(number), OPERATOR)).vitals is not None:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    assert view.session.state is SessionState.STOPPED
+    return view.session.end_reason
 
 
 async def test_same_id_same_process(tmp_path: Path) -> None:
