@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from outlast.loading import loading
+
 if TYPE_CHECKING:
     from outlast.app import App
     from outlast.context import RequestContext
@@ -53,8 +55,8 @@ if not TYPE_CHECKING:  # type checkers are to know a wrong name when they see on
         """Load a public name on its first use (PEP 562)."""
         if name not in _HOMES:
             raise AttributeError(f"module 'outlast' has no attribute {name!r}")
-        value = getattr(import_module(_HOMES[name]), name)
-        globals()[name] = value
+        with loading():
+            value = globals()[name] = getattr(import_module(_HOMES[name]), name)
         return value
 
 

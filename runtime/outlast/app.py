@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any, TypeVar
 
 from outlast.context import RequestContext
@@ -160,9 +160,11 @@ class App:
         """Serve as an ASGI application, for ``uvicorn agent:app`` and the like (https://asgi.readthedocs.io)."""
         with self._asgi_lock:
             if self._asgi is None:
+                from pathlib import Path
+
                 from outlastd.launch import AsgiAgent  # deferred: see run()
 
-                self._asgi = AsgiAgent(self, self._program)
+                self._asgi = AsgiAgent(self, None if self._program is None else Path(self._program))
         await self._asgi(scope, receive, send)
 
     def run(self, port: int | None = None, host: str | None = None, **options: Any) -> None:
@@ -182,10 +184,11 @@ class App:
         run_agent(self, port=port, host=host)
 
 
-def _calling_program() -> Path | None:
+def _calling_program() -> str | None:
     """Return the file of the code that makes an App: the program, whoever imports it."""
     frame = sys._getframe(1)
     while frame.f_back is not None and str(frame.f_globals.get("__name__")).startswith("outlast."):
         frame = frame.f_back
     path = frame.f_globals.get("__file__")
-    return Path(path).absolute() if path else None
+    # As Path.absolute() has it: pathlib would be most of what else an App loads that has no use for it.
+    return os.path.join("" if os.path.isabs(path) else os.getcwd(), path) if path else None

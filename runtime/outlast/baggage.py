@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from urllib.parse import unquote
 
 from outlast.core.validation import clean_text
+from outlast.core.value import value
 
 HEADER = "baggage"
 CONFIG_BUNDLE_ARN = "aws.agentcore.configbundle_arn"
@@ -44,7 +44,7 @@ class ConfigBundleRef:
         return self.bundle_arn.rpartition("/")[2]
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Baggage:
     """What is read from the baggage of one request; None for what is not there."""
 
@@ -64,8 +64,8 @@ def parse_baggage(headers: Iterable[str]) -> Baggage:
     """
     found: dict[str, list[str]] = {}
     for header in headers:
-        for key, value in _entries(header):
-            found.setdefault(key, []).append(value)
+        for key, text in _entries(header):
+            found.setdefault(key, []).append(text)
     if not found:
         return NO_BAGGAGE
     return Baggage(_config_bundle(found), _first(found, EXPERIMENT_ARN), _first(found, EXPERIMENT_VARIANT))
@@ -73,6 +73,8 @@ def parse_baggage(headers: Iterable[str]) -> Baggage:
 
 def _entries(header: str) -> Iterator[tuple[str, str]]:
     """Give the keys and the percent-decoded values; properties, which follow a semicolon, are left out."""
+    from urllib.parse import unquote  # by then a server has loaded it; an App alone has no use for it
+
     for entry in filter(None, map(str.strip, header.split(","))):
         key, equals, rest = entry.partition("=")
         key, value = key.strip(), unquote(rest.partition(";")[0].strip())

@@ -9,6 +9,7 @@ from typing import Any
 
 from outlast.baggage import NO_BAGGAGE, Baggage
 from outlast.core.task import NO_TRACE, TraceContext
+from outlast.core.value import value
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class RequestContext:
     request: Any = None
 
 
-@dataclass(frozen=True)
+@value(frozen=True, slots=False)
 class Invocation:
     """One call of the entrypoint. Bound to the handler's context, so that a task knows where it is from."""
 

@@ -41,6 +41,26 @@ def test_an_app_loads_nothing_heavy() -> None:
     assert not HEAVY & set(json.loads(loaded))
 
 
+def test_an_app_loads_of_the_domain_what_it_works_with() -> None:
+    """Leases, policies and the lifecycle are the task manager's; each dataclass takes as long as a module."""
+    loaded = run("import json, sys\nfrom outlast import App\nprint(json.dumps(sorted(sys.modules)))")
+
+    managers = {f"outlast.core.{name}" for name in ("event", "lifecycle", "policy", "session", "worker")}
+    assert not managers & set(json.loads(loaded))
+
+
+@pytest.mark.parametrize("embedded", [True, False])
+def test_an_agent_that_serves_has_loaded_what_it_uses(embedded: bool) -> None:
+    """Neither the command line nor the session host, and the task manager's server only where it has one."""
+    modules = "outlastd.launch.agent, outlastd.launch.manager" if embedded else "outlastd.launch.agent"
+    loaded = set(json.loads(run(f"import json, sys, {modules}\nprint(json.dumps(sorted(sys.modules)))")))
+
+    assert {"aiohttp.web_server", "grpc.aio"} <= loaded
+    assert not {"aiohttp.web", "typer"} & loaded
+    assert not {name for name in loaded if name.startswith(("outlast.cli", "outlastd.session_host"))}
+    assert ("sqlite3" in loaded) is ("outlastd.task_manager.server" in loaded) is embedded
+
+
 def test_the_import_is_quick() -> None:
     """The package alone loads in a fraction of asyncio's time, and an App in less than twice as long again."""
     timed = "import time; began = time.perf_counter(); {}; print(time.perf_counter() - began)"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from outlast.compat import compat_path
 from outlast.core.errors import OutlastError, StartRefused
+from outlast.loading import loading
 
 if TYPE_CHECKING:
     from outlast.app import App
@@ -66,8 +67,9 @@ def _prepare_path(file: Path) -> None:
 
 def _set_up_logs() -> None:
     """Have what the program logs written as our lines, from its first one on."""
-    from outlast.settings.model import load_settings
-    from outlast.telemetry.capture import set_up_logs
+    with loading():
+        from outlast.settings.model import load_settings
+        from outlast.telemetry.capture import set_up_logs
 
     with suppress(StartRefused):  # told to whoever runs an app, which this program may never do
         set_up_logs(load_settings(), capture=True)

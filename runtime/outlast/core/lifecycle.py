@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
+from outlast.core.another_attempt import may_run_again
 from outlast.core.errors import IllegalTransition, LeaseLost, TaskExists, TaskNotFound
 from outlast.core.event import Change, EventKind, TaskEvent
 from outlast.core.operation import Action, Finish, Operation, Output, Report, Start, Submit
@@ -20,9 +21,6 @@ from outlast.core.worker import Worker
 
 # google.rpc.Code
 _CANCELLED, _DEADLINE_EXCEEDED, _ABORTED = 1, 4, 10
-
-#: Why an attempt may have failed that another one could do better. What cannot be kept or written never can.
-_WORTH_ANOTHER = frozenset({"", StateReason.DEADLINE, StateReason.WORKER_LOST, StateReason.WORKER_SHUTDOWN})
 
 #: Why a worker may have ended a task that it had not begun, which another one can begin.
 _GIVEN_BACK = frozenset({StateReason.WORKER_LOST, StateReason.WORKER_SHUTDOWN})
@@ -144,16 +142,6 @@ def lose(task: Task, reason: StateReason, message: str, now: datetime, policy: P
     if task.cancel_requested_at is not None and task.attempt < task.max_attempts:
         return _cancel(task, StateReason.CANCEL_REQUESTED, f"canceled on request: {message}", now, policy)
     return _end_attempt(task, Finish(TaskState.FAILED, reason, error=error), now, now, policy)
-
-
-def may_run_again(task: Task, finish: Finish) -> bool:
-    """Whether a task whose attempt ended like this gets another one."""
-    return (
-        finish.state is TaskState.FAILED
-        and finish.state_reason in _WORTH_ANOTHER
-        and 0 < task.attempt < task.max_attempts
-        and task.cancel_requested_at is None
-    )
 
 
 def end(task: Task, finish: Finish, *, ended_at: datetime, now: datetime, policy: Policy) -> Change:

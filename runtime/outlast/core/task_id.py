@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from outlast.core.worker import WORKER_NUMBERS
-
 #: 2025-01-01T00:00:00Z in Unix milliseconds.
 EPOCH_MS = 1_735_689_600_000
 COUNTER_BITS = 12
 WORKER_BITS = 10
+#: How many workers there may be at a time.
+WORKER_NUMBERS = 1 << WORKER_BITS
 #: The highest id: what fits 63 bits.
 MAX_TASK_ID = (1 << 63) - 1
 

@@ -7,7 +7,7 @@ by name: for a Task 4 and 10 microseconds, most of what an operation cost. Made 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, make_dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 __all__ = ["evolve", "value"]
@@ -23,11 +23,16 @@ else:
         assert frozen, "a value never changes"
 
         def make(cls: type[T]) -> type[T]:
-            made = dataclass(slots=slots, unsafe_hash=True)(cls)
-            made.__copy__ = _copier(made)
+            made = dataclass(slots=slots, eq=False, repr=False)(cls)
+            for name in _WRITTEN:
+                setattr(made, name, _written_when_called(made, name))
             return made
 
         return make
+
+
+#: Methods that a value has beside its ``__init__``.
+_WRITTEN = ("__copy__", "__eq__", "__hash__", "__repr__")
 
 
 def evolve(value: T, /, **changed: Any) -> T:
@@ -36,6 +41,29 @@ def evolve(value: T, /, **changed: Any) -> T:
     for name, new in changed.items():
         setattr(copy, name, new)
     return copy
+
+
+def _written_when_called(cls: type[T], name: str) -> Callable[..., Any]:
+    """Return a method that writes the real one, and becomes it.
+
+    To write them takes longer than the rest of the class, an import makes twenty, and few of them are ever called.
+    """
+
+    def write(self: T, *others: object) -> Any:
+        setattr(cls, name, _copier(cls) if name == "__copy__" else getattr(_as_dataclass(cls), name))
+        return getattr(cls, name)(self, *others)
+
+    return write
+
+
+def _as_dataclass(cls: type[T]) -> type:
+    """Return a dataclass with the fields of a value, and the methods that it would have had as one."""
+    # They ask the instance for its class, and so are right in another.
+    named = [
+        (each.name, each.type, field(repr=each.repr, hash=each.hash, compare=each.compare))
+        for each in fields(cls)  # type: ignore[arg-type]
+    ]
+    return make_dataclass(cls.__name__, named, init=False, unsafe_hash=True)
 
 
 def _copier(cls: type[T]) -> Callable[[T], T]:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from outlast.core.task_id import WORKER_NUMBERS
 from outlast.core.value import value
 
-#: A task id has room for this many workers at a time (task_id.py).
-WORKER_NUMBERS = 1024
 #: The part of a lease after which a silent stream is given up, on both sides of it: the worker tries another replica,
 #: and the task manager gives it nothing more.
 SILENCE = 2 / 3

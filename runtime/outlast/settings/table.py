@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -73,6 +72,10 @@ def misspelled(variables: Iterable[str]) -> dict[str, str]:
     services = tuple(name.removesuffix("_SERVICE_HOST") for name in names if name.endswith("_SERVICE_HOST"))
     link = re.compile(rf"({'|'.join(map(re.escape, services))})_(SERVICE_HOST|SERVICE_PORT.*|PORT(_[0-9]+_.*)?)")
     strange = [name for name in names if name.upper() not in known and not (services and link.fullmatch(name))]
+    if not strange:
+        return {}
+    import difflib  # every process asks, and most have nothing strange
+
     return {name: next(iter(difflib.get_close_matches(name.upper(), known, 1)), "") for name in strange}
 
 

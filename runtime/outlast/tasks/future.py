@@ -8,7 +8,7 @@ import json
 import threading
 from typing import Generic, TypeVar, cast
 
-from outlast.core.lifecycle import may_run_again
+from outlast.core.another_attempt import may_run_again
 from outlast.core.operation import Finish
 from outlast.core.state import TaskState
 from outlast.core.task import Task, TaskError

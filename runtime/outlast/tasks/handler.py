@@ -5,10 +5,10 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from outlast.core.value import value
 from outlast.tasks.looks import signature_of
 
 
@@ -44,7 +44,7 @@ def takes_context(handler: Callable[..., object]) -> bool:
     return len(names) >= 2 and names[1] == "context"
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Entrypoint:
     """A handler and what has to be known of it; made once, not for each request."""
 

@@ -17,8 +17,7 @@ from outlast.context import current_invocation
 from outlast.core.errors import TaskManagerUnavailable
 from outlast.core.operation import Finish, Start, Submit
 from outlast.core.task import Task
-from outlast.core.task_id import TaskIdSequence
-from outlast.core.worker import WORKER_NUMBERS
+from outlast.core.task_id import WORKER_NUMBERS, TaskIdSequence
 from outlast.tasks.outgoing import MAX_UNANSWERED, End, Outgoing
 from outlast.tasks.tracked import TrackedTask, start_of
 

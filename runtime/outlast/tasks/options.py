@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 
 from outlast.core.errors import InvalidField
 from outlast.core.validation import MAX_FIRST_BACKOFF, MAX_WAIT, check_attempts, check_duration
+from outlast.core.value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class TaskOptions:
     """What holds for every task that ``.start()`` makes of one function."""
 

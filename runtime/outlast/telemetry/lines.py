@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from outlast.context import Invocation, current_invocation
-from outlast.core.event import Change
 from outlast.core.state import StateReason, TaskState
 from outlast.core.task import Task, TaskError
 from outlast.telemetry import records
 from outlast.telemetry.correlation import Origin, current_ids, ids_of
 from outlast.telemetry.log import Level, contract_logger, error_fields, summary_of
 from outlast.telemetry.tracked import Tracked
+
+if TYPE_CHECKING:
+    from outlast.core.event import Change
 
 _LOST = frozenset({StateReason.WORKER_LOST, StateReason.WORKER_SHUTDOWN})
 

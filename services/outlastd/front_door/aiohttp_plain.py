@@ -12,8 +12,9 @@ from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from aiohttp import HttpVersion11, web
+from aiohttp import HttpVersion11
 
+from outlastd.front_door import aiohttp_web as web
 from outlastd.front_door.response import BODILESS, Response
 
 if TYPE_CHECKING:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from aiohttp import hdrs, web
+from aiohttp import hdrs
 
+from outlastd.front_door import aiohttp_web as web
 from outlastd.front_door.response import Response
 
 Made = TypeVar("Made", bound=web.StreamResponse)

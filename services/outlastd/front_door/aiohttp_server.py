@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import unquote
 
-from aiohttp import ClientPayloadError, web
+from aiohttp import ClientPayloadError
 
+from outlastd.front_door import aiohttp_web as web
 from outlastd.front_door.aiohttp_plain import plain_response
 from outlastd.front_door.aiohttp_response import response_in_pieces, whole_response
 from outlastd.front_door.aiohttp_websocket import AiohttpWebSocket, asks_for_websocket

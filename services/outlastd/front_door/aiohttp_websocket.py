@@ -7,9 +7,10 @@ import contextlib
 import struct
 from typing import cast
 
-from aiohttp import WebSocketError, WSMessage, WSMsgType, web
+from aiohttp import WebSocketError, WSMessage, WSMsgType
 from multidict import CIMultiDict
 
+from outlastd.front_door import aiohttp_web as web
 from outlastd.front_door.asgi_types import Message
 from outlastd.front_door.connection import Connection
 from outlastd.front_door.denial import EXTENSION

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 
+from outlastd.front_door import aiohttp_web as web
 from outlastd.front_door.aiohttp_response import whole_response
 from outlastd.front_door.request import Refusal
 from outlastd.front_door.response import Response

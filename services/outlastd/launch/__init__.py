@@ -2,9 +2,33 @@
 
 from __future__ import annotations
 
-from outlastd.launch.agent import run_agent
-from outlastd.launch.asgi import AsgiAgent
-from outlastd.launch.host import run_host
-from outlastd.launch.manager import run_task_manager
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from outlast.loading import loading
+
+if TYPE_CHECKING:
+    from outlastd.launch.agent import run_agent
+    from outlastd.launch.asgi import AsgiAgent
+    from outlastd.launch.host import run_host
+    from outlastd.launch.manager import run_task_manager
 
 __all__ = ["AsgiAgent", "run_agent", "run_host", "run_task_manager"]
+
+#: Loaded with the first use: an agent has no use for a session host, nor a task manager for a front door.
+_HOMES = {
+    "AsgiAgent": "outlastd.launch.asgi",
+    "run_agent": "outlastd.launch.agent",
+    "run_host": "outlastd.launch.host",
+    "run_task_manager": "outlastd.launch.manager",
+}
+
+if not TYPE_CHECKING:  # type checkers are to know a wrong name when they see one
+
+    def __getattr__(name: str) -> object:
+        """Load a name on its first use (PEP 562)."""
+        if name not in _HOMES:
+            raise AttributeError(f"module 'outlastd.launch' has no attribute {name!r}")
+        with loading():
+            value = globals()[name] = getattr(import_module(_HOMES[name]), name)
+        return value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
 
 from outlast.core.errors import StartRefused
 from outlast.settings.model import Settings
@@ -12,7 +13,9 @@ from outlast.telemetry.capture import set_up_logs
 from outlast.telemetry.libraries import quiet_libraries
 from outlast.telemetry.metrics import metering
 from outlastd.launch.strange_variables import warn_of_strange_variables
-from outlastd.task_manager.outbox import SpanOutbox
+
+if TYPE_CHECKING:
+    from outlastd.task_manager.outbox import SpanOutbox
 
 #: Seconds that log handlers of the program's own get for the last lines.
 LOG_GRACE = 0.5

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from outlast.loading import loading
 from outlast.settings.model import Settings
 from outlast.tasks.channel import Replicas
 from outlast.tasks.deadlines import Deadlines
@@ -17,7 +18,6 @@ from outlast.tasks.following import Follower
 from outlast.tasks.stream import WorkerIdentity, WorkerStream
 from outlast.tasks.submitted import run_submitted
 from outlast.telemetry.log import get_logger
-from outlastd.launch.manager import listen_address, start_task_manager
 from outlastd.launch.places import make_places
 from outlastd.task_manager.worker_lock import WorkerLock
 
@@ -98,6 +98,9 @@ async def connect_worker(app: App, settings: Settings, stack: AsyncExitStack) ->
 
 async def _embedded(settings: Settings, worker_id: str, stack: AsyncExitStack) -> _Manager:
     """Start a task manager in this process."""
+    with loading():  # with its store: not for every worker
+        from outlastd.launch.manager import listen_address, start_task_manager
+
     places = make_places(settings.store_path, worker_id)
     stack.callback(places.clear)
     if places.lock is not None:

@@ -36,5 +36,7 @@ def make_argv(agent: AgentConfig, endpoint: Endpoint) -> list[str]:
     python = str(agent.python or Path(sys.executable))
     if agent.runtime == "original":
         return [python, original_agent.__file__, str(agent.file)]
+    # Another Python may have another release of outlast, of which only the command line is known.
+    command = ["outlast.cli.guest"] if agent.python is None else ["outlast.cli", "run"]
     # -P: modules are not looked for in the folder that the process starts in, before it is known what runs there.
-    return [python, "-P", "-m", "outlast.cli", "run", str(agent.file)]
+    return [python, "-P", "-m", *command, str(agent.file)]

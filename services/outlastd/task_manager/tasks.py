@@ -11,8 +11,7 @@ from outlast.core.errors import IllegalTransition, TaskExists
 from outlast.core.event import Change
 from outlast.core.state import TaskState
 from outlast.core.task import NO_TRACE, Task, TraceContext
-from outlast.core.task_id import TaskIdSequence
-from outlast.core.worker import WORKER_NUMBERS
+from outlast.core.task_id import WORKER_NUMBERS, TaskIdSequence
 from outlastd.stores.port import Position, TaskFilter, TaskStore
 from outlastd.task_manager.notifier import Notifier
 from outlastd.task_manager.projection import Publish

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from outlast.core import lifecycle
+from outlast.core import another_attempt, lifecycle
 from outlast.core.errors import IllegalTransition
 from outlast.core.event import EventKind, TaskEvent
 from outlast.core.operation import Finish, Start, Submit
@@ -101,7 +101,7 @@ def test_what_is_worth_another_attempt(reason: str, again: bool) -> None:
     """What user code raised, a deadline and a lost worker are; what cannot be kept or written never is."""
     task = task_in(TaskState.WORKING, max_attempts=2)
 
-    assert again is lifecycle.may_run_again(task, failed(reason))
+    assert again is another_attempt.may_run_again(task, failed(reason))
     state = do(failed(reason), task).task.state
     assert state is (TaskState.SUBMITTED if again else TaskState.FAILED)
 
@@ -117,7 +117,7 @@ def test_what_is_worth_another_attempt(reason: str, again: bool) -> None:
 )
 def test_no_other_attempt(task: Task) -> None:
     """A task whose attempts are used up, that somebody asked to cancel, or that never began ends with its failure."""
-    assert not lifecycle.may_run_again(task, failed())
+    assert not another_attempt.may_run_again(task, failed())
     assert do(failed(), task).task.state is TaskState.FAILED
 
 

@@ -9,9 +9,9 @@ from dataclasses import fields, replace
 import pytest
 
 from outlast.core.event import TaskEvent
-from outlast.core.operation import Operation
+from outlast.core.operation import Operation, Output, Report
 from outlast.core.state import TaskState
-from outlast.core.task import Progress, Task
+from outlast.core.task import Progress, Task, TaskError
 from outlast.core.value import evolve
 
 from .making import NOW, task_in
@@ -34,6 +34,14 @@ def test_values_are_equal_and_hashed_by_their_fields() -> None:
     one, other = Progress(0.5, "half", NOW), Progress(0.5, "half", NOW)
     assert {one} == {other}
     assert one != evolve(one, fraction=0.6)
+    assert one != (0.5, "half", NOW)  # type: ignore[comparison-overlap]
+
+
+def test_a_value_is_shown_as_a_dataclass_is() -> None:
+    """With its name and its fields; another class of the same fields is not equal to it."""
+    assert repr(Output(b"[]")) == "Output(chunks=b'[]')"
+    assert repr(TaskError(2, "no", "E")) == "TaskError(code=2, message='no', type='E')"
+    assert Output(b"[]") != Report(b"[]")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("kind", [Task, TaskEvent, Operation])

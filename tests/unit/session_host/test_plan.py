@@ -16,11 +16,13 @@ AT_SOCKET = Endpoint(Path("/doors/s"))
 
 
 def test_a_file_is_run_by_outlast_or_by_the_original_sdk() -> None:
-    """With the host's own Python, or the one that the configuration names."""
+    """With the host's own Python, or the one that the configuration names: what outlast it has is not known."""
     ours = AgentConfig(file=Path("/agent.py"))
+    elsewhere = AgentConfig(file=Path("/agent.py"), python=Path("/venv/bin/python"))
     original = AgentConfig(file=Path("/agent.py"), runtime="original", python=Path("/venv/bin/python"))
 
-    assert make_argv(ours, AT_SOCKET) == [sys.executable, "-P", "-m", "outlast.cli", "run", "/agent.py"]
+    assert make_argv(ours, AT_SOCKET) == [sys.executable, "-P", "-m", "outlast.cli.guest", "/agent.py"]
+    assert make_argv(elsewhere, AT_SOCKET) == ["/venv/bin/python", "-P", "-m", "outlast.cli", "run", "/agent.py"]
     assert make_argv(original, AT_SOCKET) == ["/venv/bin/python", original_agent.__file__, "/agent.py"]
 
 
