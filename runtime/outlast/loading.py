@@ -22,8 +22,13 @@ def loading() -> Iterator[None]:
     try:
         yield
     finally:
-        if gc.get_freeze_count() < _FROZEN_BY_PYTHON:  # else the program has frozen what it had, which would thaw
+        if not something_frozen():  # which would thaw
             gc.freeze()
             gc.unfreeze()
         if collects:
             gc.enable()
+
+
+def something_frozen() -> bool:
+    """Return whether somebody has frozen objects (``gc.freeze``): ``gc.unfreeze`` would thaw them."""
+    return gc.get_freeze_count() >= _FROZEN_BY_PYTHON

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
+from datetime import timedelta
 
 import pytest
 
 from outlast.core.errors import IllegalTransition, LeaseLost, TaskExists
 from outlast.core.operation import Action, Operation
 from outlast.core.state import TaskState
+from outlast.core.task import Task
+from outlastd.stores.active_tasks import ActiveTasks
 from outlastd.stores.port import TaskStore
 
 from .conftest import Backend
-from .making import AT, CHUNK, DONE, HALF, START, operations, register, start_tasks
+from .making import AT, CHUNK, DONE, HALF, START, operations, register, start_tasks, submission
 
 
 async def test_a_cancel_by_another_store_is_kept(backend: Backend) -> None:
@@ -153,6 +157,32 @@ async def test_one_of_many_batches_that_is_stale(backend: Backend) -> None:
 
     assert [applied.changes[0].event.generation for applied in outcomes] == [2, 3, 2]
     assert outcomes[1].changes[0].task.cancel_requested_at is not None
+
+
+async def test_what_is_not_changed_by_batches_is_known_too(store: TaskStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A claim, a cancel and an end by force are taken note of: the next batch needs no second try, an end no room."""
+    kept: dict[int, TaskState] = {}
+    keep = ActiveTasks.keep
+
+    def noted(active: ActiveTasks, tasks: Iterable[Task]) -> None:
+        tasks = list(tasks)
+        kept.update((task.task_id, task.state) for task in tasks)
+        keep(active, tasks)
+
+    monkeypatch.setattr(ActiveTasks, "keep", noted)
+    worker = await register(store, "worker", "agent", "research")
+    await store.create(submission(1))
+    await store.claim("worker", worker.epoch, 1)
+    assert kept == {1: TaskState.WORKING}
+    await store.apply("worker", operations(2, START))
+    kept.clear()
+    await store.request_cancel(1)
+    assert kept == {1: TaskState.WORKING}
+    await store.request_cancel(1, force=True, grace=timedelta())
+    await store.end_overdue(10)
+    assert kept == {1: TaskState.CANCELED}
+    await store.lose_worker("worker", worker.epoch, "gone")
+    assert kept == {1: TaskState.CANCELED, 2: TaskState.FAILED}
 
 
 async def test_a_worker_that_says_something_else_of_itself(store: TaskStore) -> None:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
 from outlast.core.errors import StoreUnavailable
-from outlastd.stores.port import TaskStore
+from outlast.core.event import Change
+from outlast.core.state import TaskState
+from outlastd.stores.port import Applied, TaskStore
 from outlastd.stores.thread import MAX_GROUP, ConnectionThread, Job
 
 from .conftest import Backend
-from .making import register
+from .making import HALF, START, operations, register, start_tasks
 
 
 def connect() -> sqlite3.Connection:
@@ -121,3 +125,34 @@ async def test_loop_that_goes_away(sqlite: Backend) -> None:
 
     again = await sqlite.open()
     assert (await register(again, "next")).epoch == 2
+
+
+async def test_changes_are_told_in_the_order_in_which_they_were_made(sqlite: Backend, database: Path) -> None:
+    """What is committed together is done, and told to who waits, in the order in which it was asked for."""
+    store = await sqlite.open()
+    worker = await register(store, "worker")
+    await store.apply("worker", operations(1, START))
+    for number in (2, 3):
+        await start_tasks(store, f"other-{number}", [number])
+    told: list[tuple[int, int]] = []
+
+    async def tell(asked: Awaitable[Applied | Sequence[Change]]) -> None:
+        answer = await asked
+        changes = answer.changes if isinstance(answer, Applied) else answer
+        told.extend((change.task.task_id, change.event.generation) for change in changes)
+
+    with closing(sqlite3.connect(database, isolation_level=None)) as lock:
+        lock.execute("BEGIN IMMEDIATE")  # until all of them wait
+        asked = asyncio.gather(
+            store.renew([]),
+            tell(store.lose_worker("worker", worker.epoch, "gone")),
+            tell(store.apply("worker", operations(4, START, first=2))),
+            *(tell(store.apply(f"other-{number}", operations(number, HALF, first=2))) for number in (2, 3)),
+        )
+        await asyncio.sleep(0)
+        lock.execute("ROLLBACK")
+    await asked
+
+    # Task 4 was begun after the worker's tasks were taken away, and is none of them.
+    assert sorted(told) == [(1, 2), (2, 2), (3, 2), (4, 1)]
+    assert (await store.get(4)).state is TaskState.WORKING

@@ -183,6 +183,10 @@ class _Call(Generic[R, E]):
         else:
             self._tell(self._outcome_of(value, time.monotonic() - self._began))
 
+    def fail(self, error: Exception) -> None:
+        """End a call that did not begin."""
+        self._tell(self._failed(error, time.monotonic() - self._began))
+
     def _start(self, steps: Coroutine[Any, Any, None], context: Context) -> None:
         task = asyncio.get_running_loop().create_task(steps, context=context)
         self._owner.running.add(task)
@@ -258,6 +262,9 @@ def _is_coroutine(value: object) -> bool:
 
 
 def _start_all(calls: list[_Call[R, E]]) -> None:
-    """Begin calls on the agent's loop."""
+    """Begin calls on the agent's loop; one that cannot begin fails alone."""
     for call in calls:
-        call.start_async()
+        try:
+            call.start_async()
+        except Exception as error:  # the loop's task factory is the program's to set
+            call.fail(error)

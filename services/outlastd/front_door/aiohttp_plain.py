@@ -21,7 +21,11 @@ if TYPE_CHECKING:
     from aiohttp.abc import AbstractStreamWriter
 
 #: Headers that aiohttp weighs: an answer that has one of them is left to it.
-_WEIGHED = frozenset({"connection", "content-encoding", "content-length", "date", "server", "transfer-encoding"})
+_WEIGHED = frozenset(
+    {"connection", "content-encoding", "content-length", "content-type", "date", "server", "transfer-encoding"}
+)
+#: Bytes of a body up to which it is copied behind its head: more would cost more than a second write does.
+_MAX_BODY = 64 * 1024
 _BODILESS_METHODS = frozenset({"HEAD", "CONNECT"})
 _REASONS = {status.value: status.phrase for status in HTTPStatus}
 
@@ -32,6 +36,7 @@ def plain_response(raw: web.BaseRequest, response: Response) -> web.StreamRespon
     if (
         response.content_type is None
         or not isinstance(body, bytes)
+        or len(body) > _MAX_BODY
         or raw.version != HttpVersion11
         or not raw.keep_alive
         or raw.method in _BODILESS_METHODS

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import outlast.telemetry.output  # noqa: F401 (structlog: loaded now, not with the first line on the loop)
 from outlast.core.errors import StartRefused
+from outlast.loading import something_frozen
 
 T = TypeVar("T")
 
@@ -19,6 +20,7 @@ def run_services(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
 
     What refuses to start ends the program with one line on stderr and exit code 1.
     """
+    frozen_by_program = something_frozen()
     try:
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
             return runner.run(main())
@@ -27,7 +29,8 @@ def run_services(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
     except KeyboardInterrupt:  # before the program listens to signals itself
         sys.exit(130)
     finally:
-        gc.unfreeze()
+        if not frozen_by_program:
+            gc.unfreeze()
 
 
 def started() -> None:

@@ -16,9 +16,9 @@ from outlastd.stores import postgres_reads as reads
 from outlastd.stores import postgres_statements as statements
 from outlastd.stores import postgres_task_writes as task_writes
 from outlastd.stores import postgres_worker_writes as worker_writes
+from outlastd.stores.active_tasks import ActiveTasks
 from outlastd.stores.losing import lose_each
 from outlastd.stores.port import Applied, Census, EndedTask, Position, SessionEvent, TaskFilter
-from outlastd.stores.postgres_active import ActiveTasks
 from outlastd.stores.postgres_applying import Applier
 from outlastd.stores.postgres_clock import ServerClock
 from outlastd.stores.postgres_connecting import first_connection, name_of

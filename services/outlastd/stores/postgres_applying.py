@@ -14,9 +14,9 @@ from outlast.core.policy import Policy
 from outlast.core.task import Task
 from outlast.core.worker import Worker
 from outlastd.stores import postgres_reads as reads
+from outlastd.stores.active_tasks import ActiveTasks
 from outlastd.stores.deciding import Decision, decide, newest
 from outlastd.stores.port import Applied
-from outlastd.stores.postgres_active import ActiveTasks
 from outlastd.stores.postgres_clock import ServerClock
 from outlastd.stores.postgres_connecting import answer_for
 from outlastd.stores.postgres_connection import Connection

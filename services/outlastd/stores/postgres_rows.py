@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from outlast.core.event import Change, EventKind
+from outlast.core.event import Change
 from outlast.core.policy import Policy
 from outlast.core.task import Task
 from outlastd.stores.deciding import wants_spans
@@ -14,6 +14,7 @@ from outlastd.stores.rows import (
     EVENT_COLUMNS,
     FIXED_COLUMNS,
     REPORTED_COLUMNS,
+    REPORTS,
     changing_values,
     event_values,
     fixed_values,
@@ -27,9 +28,6 @@ ROW_TYPES: Mapping[str, Sequence[str]] = {
     "reported_task": ("task_id", "known_generation", *REPORTED_COLUMNS),
     "new_event": (*EVENT_COLUMNS, "session_id"),
 }
-
-#: After these a task is where it was before (REPORTED_COLUMNS).
-_REPORTS = frozenset({EventKind.PROGRESSED, EventKind.OUTPUT})
 
 
 class Rows:
@@ -54,7 +52,7 @@ def rows_of(changes: Sequence[Change], stored: Mapping[int, Task], policy: Polic
         task, event = change.task, change.event
         tasks[task.task_id] = task
         rows.events.append((*event_values(event), task.session_id))
-        if event.kind not in _REPORTS:
+        if event.kind not in REPORTS:
             moved.add(task.task_id)
             if wants_spans(change, policy):
                 rows.spans.append(task.task_id)

@@ -78,8 +78,8 @@ async def write(
     """Write changes in one round trip: each task as its newest leaves it, every event. Return the database's time.
 
     ``stored`` are the tasks as they were before; those that are not among them are new. ``claimer`` is who is given
-    them, where that is one whose row is not locked. ``alone`` says that the
-    statement is a transaction by itself, and what its sender knows was committed before that began.
+    them, where that is one whose row is not locked. ``alone`` says that the statement is a transaction by itself, and
+    what its sender knows was committed before that began.
 
     Raises:
         Stale: something is not as it was.

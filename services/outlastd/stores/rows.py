@@ -36,7 +36,9 @@ CHANGING_COLUMNS = (
     *("next_attempt_at", "queue_until", "cancel_until"),
     "result",
 )
-#: What a report of progress or output writes of them (lifecycle.apply_operation): none is in an index.
+#: After these a task is where it was before.
+REPORTS = frozenset({EventKind.PROGRESSED, EventKind.OUTPUT})
+#: What they write of CHANGING_COLUMNS (lifecycle.apply_operation): none is in an index.
 REPORTED_COLUMNS = ("generation", "progress_fraction", "progress_message", "progress_at", "updated_at")
 _LARGE = ("metadata", "input", "result")
 #: A task without what may be large: what ``task_from_row`` reads.

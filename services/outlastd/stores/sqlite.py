@@ -99,7 +99,7 @@ class SQLiteTaskStore:
 
     async def claim(self, worker_id: str, epoch: int, limit: int) -> Sequence[Change]:
         """Give a worker up to ``limit`` submitted tasks of its agent, types and session."""
-        return await self._write(lambda db, now: worker_writes.claim(db, worker_id, epoch, limit, now, self.policy))
+        return await self._change(lambda db, now: worker_writes.claim(db, worker_id, epoch, limit, now, self.policy))
 
     async def held(self, worker_id: str, *, full: bool = False) -> Sequence[Task]:
         """Return the tasks that the worker holds under its epoch and that have not ended, the oldest first."""
@@ -110,14 +110,14 @@ class SQLiteTaskStore:
         expired = await self._write(lambda db, now: worker_writes.expired_workers(db, spare, min(as_of or now, now)))
         return await lose_each(
             expired,
-            lambda worker_id: self._write(
+            lambda worker_id: self._change(
                 lambda db, now: worker_writes.expire_worker(db, worker_id, min(as_of or now, now), now, self.policy)
             ),
         )
 
     async def lose_worker(self, worker_id: str, epoch: int, message: str) -> Sequence[Change]:
         """Take a worker's lease and every task that it holds; nothing on another epoch."""
-        return await self._write(
+        return await self._change(
             lambda db, now: worker_writes.lose_worker(db, worker_id, epoch, message, now, self.policy)
         )
 
@@ -133,13 +133,15 @@ class SQLiteTaskStore:
         self, task_id: int, *, force: bool = False, grace: timedelta | None = None
     ) -> tuple[Task, Change | None]:
         """Record a request to cancel; no change when there was one already."""
-        return await self._write(
+        task, change = await self._write(
             lambda db, now: task_writes.request_cancel(db, task_id, force, grace, now, self.policy)
         )
+        self._applier.keep([task])
+        return task, change
 
     async def end_overdue(self, limit: int) -> Sequence[Change]:
         """End up to ``limit`` tasks that have waited too long."""
-        return await self._write(lambda db, now: task_writes.end_overdue(db, limit, now, self.policy))
+        return await self._change(lambda db, now: task_writes.end_overdue(db, limit, now, self.policy))
 
     async def cancel_requests(self, worker_ids: Iterable[str]) -> Sequence[Task]:
         """Return the tasks that these workers hold and somebody has asked to cancel."""
@@ -220,3 +222,9 @@ class SQLiteTaskStore:
 
     async def _write(self, work: Callable[[sqlite3.Connection, datetime], T]) -> T:
         return await self._writer.do(lambda db: work(db, self._now()))
+
+    async def _change(self, work: Callable[[sqlite3.Connection, datetime], Sequence[Change]]) -> Sequence[Change]:
+        """Do work whose changes are to tasks that operations may come for next."""
+        changes = await self._write(work)
+        self._applier.keep(change.task for change in changes)
+        return changes

@@ -1,6 +1,6 @@
 """Applies the operations of workers on SQLite: decided by what this process knows, and compared when it is written.
 
-What is known is what was written last (postgres_active.py); another process may have changed it. So the rows are ready
+What is known is what was written last (active_tasks.py); another process may have changed it. So the rows are ready
 when the writing thread gets them. That thread needs the interpreter little: each time that it waits for it, a busy
 services' loop keeps it for up to 5 ms, and everybody who waits for the disk waits with it.
 """
@@ -8,7 +8,7 @@ services' loop keeps it for up to 5 ms, and everybody who waits for the disk wai
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from weakref import WeakValueDictionary
 
@@ -17,11 +17,11 @@ from outlast.core.policy import Policy
 from outlast.core.task import Task
 from outlast.core.worker import Worker
 from outlastd.stores import worker_writes
+from outlastd.stores.active_tasks import ActiveTasks
 from outlastd.stores.advance import Advance
 from outlastd.stores.database import answer_for
 from outlastd.stores.deciding import Decision, decide, newest
 from outlastd.stores.port import Applied
-from outlastd.stores.postgres_active import ActiveTasks
 from outlastd.stores.thread import ConnectionThread
 from outlastd.stores.writes import Stale, rows_of
 
@@ -49,6 +49,10 @@ class Applier:
         self._active.keep(newest(decision.changes))
         self._active.keep_worker(worker, decision.applied_sequence)
         return Applied(decision.changes, decision.refusals)
+
+    def keep(self, tasks: Iterable[Task]) -> None:
+        """Take note of tasks that something else than a batch has changed: of those that have ended nothing stays."""
+        self._active.keep(tasks)
 
     def forget_worker(self, worker_id: str) -> None:
         """Have a worker's row read with its next batch: it is about to say something else of itself."""

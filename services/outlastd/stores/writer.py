@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 
 from outlast.core.errors import StoreUnavailable
@@ -66,19 +67,36 @@ class Writer:
 def _run_all(connection: sqlite3.Connection, jobs: Sequence[Job]) -> bool:
     """Run jobs without savepoints, which few need; return whether there is nothing to undo.
 
-    What batches of workers write goes first and together, in as many steps as for one: no other job waits for them,
-    nor they for it, or they were not handed over at the same time.
+    Neighbours that are batches of workers are written together, in as many steps as one of them. No job is done before
+    one that came earlier: who waits is told in that order, and shows the changes of a task as he is told of them.
     """
+    for batches, some in groupby(jobs, _is_batch):
+        run = _write_together if batches else _run_each
+        if not run(connection, list(some)):
+            return False
+    return True
+
+
+def _is_batch(job: Job) -> bool:
+    return isinstance(job.work, Advance)
+
+
+def _write_together(connection: sqlite3.Connection, jobs: Sequence[Job]) -> bool:
+    """Write batches of workers; return whether there is nothing to undo."""
     advances = [job.work for job in jobs if isinstance(job.work, Advance)]
     if len(advances) < 2 or len({each.worker.worker_id for each in advances}) != len(advances):
-        return all(_run(connection, job) for job in jobs)
+        return _run_each(connection, jobs)
     try:
         advance(connection, advances)
     except Exception as error:
         if _is_outage(error):
             raise
         return False  # which one it was will show
-    return all(_run(connection, job) for job in jobs if not isinstance(job.work, Advance))
+    return True
+
+
+def _run_each(connection: sqlite3.Connection, jobs: Sequence[Job]) -> bool:
+    return all(_run(connection, job) for job in jobs)
 
 
 def _run(connection: sqlite3.Connection, job: Job) -> bool:

@@ -16,7 +16,7 @@ from typing import Any
 
 import orjson
 
-from outlast.core.event import Change, EventKind
+from outlast.core.event import Change
 from outlast.core.policy import Policy
 from outlast.core.task import Task
 from outlastd.stores import statements
@@ -26,6 +26,7 @@ from outlastd.stores.rows import (
     EVENT_COLUMNS,
     FIXED_COLUMNS,
     REPORTED_COLUMNS,
+    REPORTS,
     changing_values,
     event_values,
     fixed_values,
@@ -42,8 +43,6 @@ UPDATES_MANY = sqlite3.sqlite_version_info >= (3, 33)
 _NEW_WIDTH = len(FIXED_COLUMNS) + len(CHANGING_COLUMNS)
 #: With the session and the number of the event.
 _EVENT_WIDTH = len(EVENT_COLUMNS) + 2
-#: After these a task is where it was before (REPORTED_COLUMNS).
-_REPORTS = frozenset({EventKind.PROGRESSED, EventKind.OUTPUT})
 
 
 class Stale(Exception):
@@ -95,9 +94,9 @@ def rows_of(changes: Sequence[Change], stored: Mapping[int, Task], policy: Polic
         task, event = change.task, change.event
         tasks[task.task_id] = task
         rows.events.extend((*event_values(event), task.session_id, None))
-        if event.kind not in _REPORTS:
+        if event.kind not in REPORTS:
             moved.add(task.task_id)
-            if event.state.terminal and wants_spans(change, policy):
+            if wants_spans(change, policy):
                 rows.spans.append(task.task_id)
     for task_id, task in tasks.items():
         before = stored.get(task_id)

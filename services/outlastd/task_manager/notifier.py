@@ -24,6 +24,8 @@ ALL_SECONDS = 0.5
 AT_ONCE = 50
 #: Events that a bell holds for a waiter who is busy; with more of them he had better read.
 MAX_HELD = 100
+#: Bytes of output and result in them: one event may have 16 MiB, and a waiter may be stuck in his network for long.
+MAX_HELD_BYTES = 1024 * 1024
 
 #: What a waiter waits for: a task by its id, or a session by its name.
 Key = int | str
@@ -121,10 +123,13 @@ class Bell:
         self._closed = False
         #: The events that it has rung for; None when not all of them are known.
         self._events: list[TaskEvent] | None = []
+        self._bytes = 0
 
     def ring(self, event: TaskEvent | None = None) -> None:
         """End the wait; ``event`` is what for, where that is known."""
-        if event is None or self._events is None or len(self._events) == MAX_HELD:
+        if event is not None:
+            self._bytes += len(event.output or b"") + len(event.result or b"")
+        if event is None or self._events is None or len(self._events) == MAX_HELD or self._bytes > MAX_HELD_BYTES:
             self._events = None
         else:
             self._events.append(event)
@@ -141,6 +146,7 @@ class Bell:
             raise TaskManagerUnavailable("the task manager is stopping")
         self._rung = False
         self._events = []
+        self._bytes = 0
 
     def take(self, generation: int) -> Sequence[TaskEvent] | None:
         """Forget the changes so far, and return their events after a generation; None when they have to be read."""

@@ -105,6 +105,10 @@ class SpanOutbox:
             following = asyncio.ensure_future(self._begin()) if export.full else None
             try:
                 await self._store.drop_spans(export.task_ids)
+            except asyncio.CancelledError:
+                if following is not None:
+                    following.cancel()  # there is no time left for it either
+                raise
             finally:
                 self._under_way = await following if following is not None else None
         except Exception as error:  # of the store, or of an exporter, which may be the program's own

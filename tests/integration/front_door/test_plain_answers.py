@@ -27,7 +27,9 @@ LEFT_TO_AIOHTTP = [
     Response(200, b"untyped", None),
     Response(200, b"{}", headers={"Connection": "close"}),
     Response(200, b"{}", headers={"Server": "mine"}),
+    Response(200, b"{}", headers={"Content-Type": "text/html"}),
     Response(200, b"{}", headers={"X-Tab": "a\tb"}),
+    Response(200, b"x" * 70_000),
 ]
 
 

@@ -19,7 +19,7 @@ from outlast.core.worker import Registration
 from outlast.v1.task_service_pb2 import CreateTaskRequest, WatchTaskRequest, WatchTaskResponse
 from outlast.v1.task_service_pb2_grpc import TaskServiceStub
 from outlastd.stores.port import TaskStore
-from outlastd.task_manager.notifier import AT_ONCE, MAX_HELD, Notifier
+from outlastd.task_manager.notifier import AT_ONCE, MAX_HELD, MAX_HELD_BYTES, Notifier
 from outlastd.task_manager.watching import Watching
 
 from .speaking import AT, START, operation
@@ -155,5 +155,21 @@ async def test_a_bell_holds_few_events() -> None:
         assert [each.generation for each in bell.take(0) or ()] == [*range(1, MAX_HELD + 1)]
         for generation in range(1, MAX_HELD + 2):
             bell.ring(evolve(event, generation=generation))
+        assert bell.take(0) is None
+        assert bell.take(0) == []
+
+
+async def test_a_bell_holds_few_bytes() -> None:
+    """Output that is large is not held for a watcher who is busy, however few events it is; what is small is."""
+    notifier = Notifier()
+    chunks = b"x" * (MAX_HELD_BYTES // 2)
+    output = TaskEvent(7, 1, EventKind.OUTPUT, datetime.now(UTC), TaskState.WORKING, output=chunks)
+    with notifier.listen(7) as bell:
+        for _ in range(2):
+            for generation in (1, 2):
+                bell.ring(evolve(output, generation=generation))
+            assert [each.generation for each in bell.take(0) or ()] == [1, 2]
+        for generation in (1, 2, 3, 4):
+            bell.ring(evolve(output, generation=generation))
         assert bell.take(0) is None
         assert bell.take(0) == []

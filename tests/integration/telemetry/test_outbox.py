@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -257,6 +257,39 @@ async def test_the_stop_exports_what_has_just_ended(
 
     assert len(collector.received) == 2
     assert await left(store, clock) == []
+
+
+async def test_a_stop_waits_no_longer_for_a_store_than_it_has_time(
+    store: SQLiteTaskStore, collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a store that answers no more, neither what is taken off the outbox nor the next ones hold up the end."""
+    monkeypatch.setattr(outbox_module, "MAX_BATCH", 2)
+    await switch_on(collector, monkeypatch)
+    await end_tasks(store, *range(1, 9))
+    claim = store.claim_spans
+    asked: list[str] = []
+
+    async def drop(task_ids: Iterable[int]) -> None:
+        asked.append("drop")
+        await asyncio.Event().wait()
+
+    async def claim_once(limit: int, seconds: float) -> Sequence[EndedTask]:
+        asked.append("claim")
+        if asked != ["claim"]:
+            await asyncio.Event().wait()
+        return await claim(limit, seconds)
+
+    monkeypatch.setattr(store, "drop_spans", drop)
+    monkeypatch.setattr(store, "claim_spans", claim_once)
+    outbox = SpanOutbox(store)
+    running = asyncio.create_task(outbox.run())
+    await until(lambda: len(asked) == 3)
+    running.cancel()
+
+    async with asyncio.timeout(10):
+        await outbox.flush(0.05)
+
+    assert asked == ["claim", "drop", "claim"]
 
 
 async def test_every_exporter_has_to_succeed(

@@ -96,3 +96,26 @@ async def test_a_loop_that_is_closed_is_told(
     agent_loop.close(5.0)
     with pytest.raises(RuntimeError, match="closed"):
         await _call(entrypoints, handler)
+
+
+async def test_a_call_that_cannot_begin_fails_alone(
+    entrypoints: Entrypoints[object, BaseException], agent_loop: LoopThread
+) -> None:
+    """The calls behind it in the same turn begin: a program's task factory may raise."""
+    made: list[object] = []
+
+    def second_only(loop: asyncio.AbstractEventLoop, coro: Any, **more: Any) -> asyncio.Task[Any]:
+        made.append(coro)
+        if len(made) == 1:
+            coro.close()
+            raise ValueError("not this one")
+        return asyncio.Task(coro, loop=loop, **more)
+
+    async def handler(payload: object) -> int:
+        return 1
+
+    agent_loop.post(agent_loop.loop.set_task_factory, second_only)
+    first, second = await asyncio.gather(_call(entrypoints, handler), _call(entrypoints, handler))
+
+    assert isinstance(first.error, ValueError)
+    assert second.value == 1

@@ -11,8 +11,8 @@ from outlast.core.operation import Action, Operation, Output, Start, Submit
 from outlast.core.state import TaskState
 from outlast.core.task import Task
 from outlast.core.worker import Worker
-from outlastd.stores import postgres_active
-from outlastd.stores.postgres_active import ActiveTasks
+from outlastd.stores import active_tasks
+from outlastd.stores.active_tasks import ActiveTasks
 
 AT = datetime(2026, 11, 21, tzinfo=UTC)
 
@@ -51,7 +51,7 @@ def test_unknown_tasks() -> None:
 
 def test_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond the bound the tasks that were written longest ago are forgotten, whatever makes them large."""
-    monkeypatch.setattr(postgres_active, "MAX_BYTES", 10_000)
+    monkeypatch.setattr(active_tasks, "MAX_BYTES", 10_000)
     active = ActiveTasks()
     active.keep([task(1), task(2), task(3, input=b"x" * 3_000)])
     active.keep([task(1)])
@@ -63,7 +63,7 @@ def test_bound(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker is known with its newest applied sequence, until it is forgotten or too many others were seen."""
-    monkeypatch.setattr(postgres_active, "MAX_WORKERS", 2)
+    monkeypatch.setattr(active_tasks, "MAX_WORKERS", 2)
     active = ActiveTasks()
     worker = Worker("a", "agent", 1)
     active.keep_worker(worker)
