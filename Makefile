@@ -33,6 +33,14 @@ soak: .venv/.dev ## Run the long counts that `make test` leaves out
 image-test: .venv/.dev ## Build the container image and run it with a Docker Engine
 	@$(BIN)/pytest -q -m image --timeout=1200
 
+.PHONY: bench
+bench: .venv/.dev ## Measure outlast beside its peers (half an hour; needs wrk, redis-server and PostgreSQL)
+	@$(BIN)/python -m benchmarks --results benchmarks/results
+
+.PHONY: bench-large
+bench-large: .venv/.dev ## The same with 100,000 tasks at work and 10 million finished ones (hours)
+	@$(BIN)/python -m benchmarks --large --results benchmarks/results tasks_at_work finished_tasks
+
 .PHONY: check
 check: lint types imports settings-check proto-check ## Run every static check
 

@@ -202,14 +202,17 @@ def let_asyncpg_connect(blocking: BlockBuster) -> None:
 
 
 @contextmanager
-def running_postgres() -> Iterator[PostgresServer]:
+def running_postgres(*folders: Path) -> Iterator[PostgresServer]:
     """Run a server with no databases of its own, and remove it at the end.
+
+    Its files lie in the first of ``folders`` that its user can go into, or else in one for temporary files.
 
     Raises:
         PostgresMissing: none can be had.
     """
     user = _server_user() if os.geteuid() == 0 else None
-    folder = Path(tempfile.mkdtemp(prefix="outlast-pg-", dir=_reachable_folder() if user else None))
+    parent = _reachable_folder(*folders) if user else next(iter(folders), None)
+    folder = Path(tempfile.mkdtemp(prefix="outlast-pg-", dir=parent))
     try:
         binaries = _find_binaries()
         if user is not None:
@@ -253,13 +256,13 @@ def _server_user() -> pwd.struct_passwd:
     raise PostgresMissing(f"root may not run PostgreSQL, and there is no user {' or '.join(_USERS)}: make one of them")
 
 
-def _reachable_folder() -> Path:
-    """Return a folder for temporary files that every user can go into."""
-    folders = [Path(tempfile.gettempdir()), Path("/tmp"), Path("/var/tmp")]
-    for folder in folders:
+def _reachable_folder(*wanted: Path) -> Path:
+    """Return a folder that every user can go into: the first of those that are wanted, else one for temporary files."""
+    temporary = Path(tempfile.gettempdir())
+    for folder in (*wanted, temporary, Path("/tmp"), Path("/var/tmp")):
         if folder.is_dir() and _reachable(folder):
             return folder
-    raise PostgresMissing(f"no user but root can go into {folders[0]}: set TMPDIR to a folder that all can go into")
+    raise PostgresMissing(f"no user but root can go into {temporary}: set TMPDIR to a folder that all can go into")
 
 
 def _reachable(path: Path) -> bool:
