@@ -40,18 +40,18 @@ class Router:
         segments = path.split("/")
         return next(("/".join(pattern) for pattern in self._patterns if _fits(pattern, segments)), "")
 
-    def dispatch(self, request: Request) -> Awaitable[Response]:
+    async def dispatch(self, request: Request) -> Response:
         """Return the answer of the handler that the request belongs to; 404 and 405 where there is none."""
         segments: tuple[str, ...] = ()
         methods = self._exact.get(request.path)
         if methods is None:
             methods, segments = self._match(tuple(request.path.split("/")))
         if methods is None:
-            return _at_once(self._without_slashes(request) or text_response("Not Found", 404))
+            return self._without_slashes(request) or text_response("Not Found", 404)
         handler = methods.get(request.method)
         if handler is None:
-            return _at_once(text_response("Method Not Allowed", 405, {"Allow": ", ".join(sorted(methods))}))
-        return handler(request, *segments)
+            return text_response("Method Not Allowed", 405, {"Allow": ", ".join(sorted(methods))})
+        return await handler(request, *segments)
 
     def _without_slashes(self, request: Request) -> Response | None:
         """Return where to ask, as the original does, when all that is wrong with a path are slashes at its end."""
@@ -69,10 +69,6 @@ class Router:
             if _fits(pattern, path):
                 return methods, tuple(given for own, given in zip(pattern, path, strict=True) if own == "{}")
         return None, ()
-
-
-async def _at_once(response: Response) -> Response:
-    return response
 
 
 def _fits(pattern: tuple[str, ...], path: Sequence[str]) -> bool:

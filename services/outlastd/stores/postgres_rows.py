@@ -8,18 +8,17 @@ from typing import Any
 from outlast.core.event import Change
 from outlast.core.policy import Policy
 from outlast.core.task import Task
-from outlastd.stores.deciding import wants_spans
 from outlastd.stores.rows import (
     CHANGING_COLUMNS,
     EVENT_COLUMNS,
     FIXED_COLUMNS,
     REPORTED_COLUMNS,
-    REPORTS,
     changing_values,
     event_values,
     fixed_values,
     reported_values,
 )
+from outlastd.stores.written import written
 
 #: The columns of each type, in their order.
 ROW_TYPES: Mapping[str, Sequence[str]] = {
@@ -33,35 +32,34 @@ ROW_TYPES: Mapping[str, Sequence[str]] = {
 class Rows:
     """Changes as rows of our types, those of tasks by id: whoever locks several does it in this order."""
 
-    def __init__(self) -> None:
+    def __init__(self, spans: list[int]) -> None:
         self.new: list[Any] = []
         self.changed: list[Any] = []
         #: Tasks of which somebody has reported only.
         self.reported: list[Any] = []
         self.events: list[Any] = []
         #: The ids of tasks whose spans are to be exported.
-        self.spans: list[int] = []
+        self.spans = spans
 
 
 def rows_of(changes: Sequence[Change], stored: Mapping[int, Task], policy: Policy) -> Rows:
     """Return changes as rows. ``stored`` are the tasks as they were; those that are not among them are new."""
-    rows = Rows()
-    tasks: dict[int, Task] = {}
-    moved: set[int] = set()
+    found = written(changes, stored, policy)
+    rows = Rows(found.spans)
     for change in changes:
-        task, event = change.task, change.event
-        tasks[task.task_id] = task
-        rows.events.append((*event_values(event), task.session_id))
-        if event.kind not in REPORTS:
-            moved.add(task.task_id)
-            if wants_spans(change, policy):
-                rows.spans.append(task.task_id)
-    for task_id in sorted(tasks):
-        task, before = tasks[task_id], stored.get(task_id)
-        if before is None:
-            rows.new.append((*fixed_values(task), *changing_values(task)))
-        elif task_id in moved:
-            rows.changed.append((task_id, before.generation, *changing_values(task)))
-        else:
-            rows.reported.append((task_id, before.generation, *reported_values(task)))
+        rows.events.append((*event_values(change.event), change.task.session_id))
+    for task in sorted(found.new, key=_task_id):
+        rows.new.append((*fixed_values(task), *changing_values(task)))
+    for generation, task in sorted(found.changed, key=_known_task_id):
+        rows.changed.append((task.task_id, generation, *changing_values(task)))
+    for generation, task in sorted(found.reported, key=_known_task_id):
+        rows.reported.append((task.task_id, generation, *reported_values(task)))
     return rows
+
+
+def _task_id(task: Task) -> int:
+    return task.task_id
+
+
+def _known_task_id(known: tuple[int, Task]) -> int:
+    return known[1].task_id

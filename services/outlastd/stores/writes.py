@@ -20,19 +20,18 @@ from outlast.core.event import Change
 from outlast.core.policy import Policy
 from outlast.core.task import Task
 from outlastd.stores import statements
-from outlastd.stores.deciding import wants_spans
 from outlastd.stores.rows import (
     CHANGING_COLUMNS,
     EVENT_COLUMNS,
     FIXED_COLUMNS,
     REPORTED_COLUMNS,
-    REPORTS,
     changing_values,
     event_values,
     fixed_values,
     reported_values,
     task_from_row,
 )
+from outlastd.stores.written import written
 
 #: Rows that one statement writes: up to 32 there is one for each number, beyond for some, and the rest of the rows is
 #: left empty. Each is prepared once and kept, and takes some 40 bytes a value: so it has a bound in values, too.
@@ -87,25 +86,16 @@ class Rows:
 
 def rows_of(changes: Sequence[Change], stored: Mapping[int, Task], policy: Policy) -> Rows:
     """Return changes as rows. ``stored`` are the tasks as they were; those that are not among them are new."""
-    rows = Rows([], [], [], [], [])
-    tasks: dict[int, Task] = {}
-    moved: set[int] = set()
+    found = written(changes, stored, policy)
+    rows = Rows([], [], [], [], found.spans)
     for change in changes:
-        task, event = change.task, change.event
-        tasks[task.task_id] = task
-        rows.events.extend((*event_values(event), task.session_id, None))
-        if event.kind not in REPORTS:
-            moved.add(task.task_id)
-            if wants_spans(change, policy):
-                rows.spans.append(task.task_id)
-    for task_id, task in tasks.items():
-        before = stored.get(task_id)
-        if before is None:
-            rows.new.extend((*fixed_values(task), *changing_values(task)))
-        elif task_id in moved:
-            rows.changed.extend((task_id, before.generation, *changing_values(task)))
-        else:
-            rows.reported.extend((task_id, before.generation, *reported_values(task)))
+        rows.events.extend((*event_values(change.event), change.task.session_id, None))
+    for task in found.new:
+        rows.new.extend((*fixed_values(task), *changing_values(task)))
+    for generation, task in found.changed:
+        rows.changed.extend((task.task_id, generation, *changing_values(task)))
+    for generation, task in found.reported:
+        rows.reported.extend((task.task_id, generation, *reported_values(task)))
     return rows
 
 
