@@ -83,7 +83,7 @@ def host(
 
     settings = load_settings(agent="host")
     set_up_logs(settings, capture=True)
-    wanted = {"host", "port", "store", "task_manager_listen"} & settings.model_fields_set
+    wanted = {"host", "port", "store", "task_manager_listen"} & settings.given
     given = {name: getattr(settings, name) for name in wanted} | {"strict": strict or None}
     given["container"] = settings.container
     token = settings.token is not None

@@ -35,11 +35,10 @@ def seconds(text: str | None) -> float | None:
     """Return a duration of the command line, ``90``, ``90s`` or ``1.5h``, in seconds; None for none."""
     if text is None:
         return None
-    from pydantic import TypeAdapter, ValidationError
-
+    from outlast.settings.kinds import read
     from outlast.settings.values import Seconds
 
     try:
-        return TypeAdapter[float](Seconds).validate_python(text)
-    except ValidationError as error:
-        raise typer.BadParameter(str(error.errors()[0]["msg"]).removeprefix("Value error, ")) from None
+        return float(read(Seconds, text))
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None

@@ -36,7 +36,7 @@ def default_agent(program: Path | None) -> str:
 
 def default_store(agent: str, program: Path | None) -> str:
     """Return the store of an agent: a file in ``.outlast`` beside the program."""
-    from outlast.settings.values import SQLITE  # loads pydantic, which who asks for a port can do without
+    from outlast.settings.values import SQLITE  # loads attrs, which who asks for a port can do without
 
     folder = program.parent if program else Path.cwd()
     stem = re.sub(r"[/\\\x00:]", "-", agent)

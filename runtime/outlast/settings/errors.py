@@ -1,34 +1,21 @@
-"""How a setting that cannot be taken is told: one line that names the variable, and never a secret."""
+"""How a setting that cannot be taken is told: in words that name the variable, and never with a secret."""
 
 from __future__ import annotations
 
 import os
-from typing import Any
+from collections.abc import Iterator
 
-from pydantic import ValidationError
-
-PREFIX = "OUTLAST_"
-#: Where pydantic says more of itself than of the cure.
-_CURES = {"bool_parsing": "write on or off", "int_parsing": "write a whole number"}
+from outlast.settings.kinds import Unfit, problems
 
 
-def told(error: ValidationError) -> str:
-    """Return one line about all that is wrong."""
-    # The default of the store hangs on the agent name; that it could not be made is no error of its own.
-    return "; ".join(_told(detail) for detail in error.errors() if detail["type"] != "default_factory_not_called")
-
-
-def _told(detail: Any) -> str:
-    """Return one line about one error of pydantic, without the value where that may be a secret."""
-    message = str(detail["msg"]).removeprefix("Value error, ")
-    if not detail["loc"]:
-        return message
-    field = str(detail["loc"][0]).removeprefix(PREFIX).lower()
-    variable = f"{PREFIX}{field.upper()}"
-    variables = [variable, f"{variable}_FILE", *(["PORT"] if field == "port" else [])]
-    source = next((name for name in variables if os.environ.get(name)), field)
-    if detail["type"] == "value_error":  # ours: it says all
-        return f"{source}: {message}"
-    shown = "" if "token" in field or "secret" in field else f", not {detail['input']!r}"
-    told = _CURES.get(detail["type"]) or message.replace("Input", "it", 1)
-    return f"{source}: {told}{shown}"
+def told(name: str, variables: tuple[str, ...], error: Exception) -> Iterator[str]:
+    """Return what is told of each thing that is wrong with a setting, which one of ``variables`` or code has given."""
+    first, *others = variables
+    sources = (first, f"{first}_FILE", *others)
+    source = next((variable for variable in sources if os.environ.get(variable)), name)
+    for _, problem in problems(error):
+        if not isinstance(problem, ValueError):
+            raise problem
+        secret = "token" in name or "secret" in name
+        shown = f", not {problem.value!r}" if isinstance(problem, Unfit) and not secret else ""
+        yield f"{source}: {problem}{shown}"

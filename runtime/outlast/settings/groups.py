@@ -7,9 +7,9 @@ it.
 from __future__ import annotations
 
 from enum import Flag, auto
-from typing import Any
+from typing import Any, NamedTuple
 
-from pydantic import Field
+import attrs
 
 
 class Reader(Flag):
@@ -26,17 +26,42 @@ AGENT, MANAGER, HOST, COMMANDS = Reader
 TITLES = {AGENT: "agent", MANAGER: "task manager", HOST: "session host", COMMANDS: "commands"}
 
 
+class Told(NamedTuple):
+    """What is told of a setting. It stands in the metadata of the field, as TOLD."""
+
+    group: str
+    #: Who reads it, in words.
+    readers: str
+    #: What it means, with Markdown.
+    meaning: str
+    #: The default in words, with Markdown; empty where the value says it.
+    default: str
+    #: Whether nobody is shown the value.
+    secret: bool
+    #: The variables that set it, where it is not the one of its name; the first of them wins.
+    variables: tuple[str, ...]
+
+
+TOLD = "told"
+
+
 class Group:
     """Settings that are told of together. Called, it makes the field of one."""
 
     def __init__(self, title: str) -> None:
         self.title = title
 
-    def __call__(self, words: str, readers: Reader, *, shown: str = "", secret: bool = False, **field: Any) -> Any:
-        """Return a field of the model.
-
-        ``words`` say what it means, ``shown`` its default where the value does not say it, ``secret`` that nobody is
-        shown the value; the rest is pydantic's.
-        """
-        told = {"group": self.title, "readers": ", ".join(TITLES[reader] for reader in readers), "default": shown}
-        return Field(**field, description=words, repr=not secret, json_schema_extra={**told})
+    def __call__(
+        self,
+        words: str,
+        readers: Reader,
+        *,
+        shown: str = "",
+        secret: bool = False,
+        variables: tuple[str, ...] = (),
+        **field: Any,
+    ) -> Any:
+        """Return a field of the model; see Told. What else is given is the field's own."""
+        named = ", ".join(TITLES[reader] for reader in readers)
+        told = Told(self.title, named, words, shown, secret, variables)
+        return attrs.field(**field, repr=not secret, metadata={TOLD: told})

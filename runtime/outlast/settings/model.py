@@ -7,30 +7,32 @@ program decides where it listens, not who wrote it.
 
 from __future__ import annotations
 
-import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import AliasChoices, FilePath, ValidationError, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+import attrs
 
 from outlast import limits
 from outlast.core.errors import StartRefused
 from outlast.core.policy import DEFAULT_POLICY
 from outlast.settings.defaults import default_agent, default_host, default_store, program_file
-from outlast.settings.errors import PREFIX, told
-from outlast.settings.groups import AGENT, COMMANDS, HOST, MANAGER, Group
+from outlast.settings.errors import told
+from outlast.settings.given import PREFIX, given
+from outlast.settings.groups import AGENT, COMMANDS, HOST, MANAGER, TOLD, Group
+from outlast.settings.kinds import read
 from outlast.settings.values import (
     POSTGRESQL,
     SQLITE,
     AgentName,
     Bytes,
     Count,
+    ExistingFile,
     HostNames,
-    InCapitals,
     LeaseSeconds,
     ListenAddress,
     LogKeys,
+    LogLevel,
     Origins,
     Port,
     Seconds,
@@ -51,23 +53,15 @@ _LOG = Group("Log and traces")
 _LIMITS = Group("Limits")
 
 
-class Settings(BaseSettings):
+@attrs.frozen(kw_only=True)
+class Settings:
     """How a process of outlast is set up. Made by ``load_settings``."""
-
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX,
-        env_ignore_empty=True,
-        populate_by_name=True,
-        frozen=True,
-        extra="ignore",
-        validate_default=True,
-    )
 
     agent: AgentName = _AGENT(
         "The agent name, part of every task. Traces and metrics have it as their `service.name` where OpenTelemetry's "
         "own variables give none.",
         AGENT | MANAGER | HOST,
-        default_factory=lambda: default_agent(program_file()),
+        factory=lambda: default_agent(program_file()),
         shown="the stem of the program's file",
     )
     container: bool = _AGENT(
@@ -79,7 +73,7 @@ class Settings(BaseSettings):
     host: str = _AGENT(
         "The address that the front door, or the session host, listens on.",
         AGENT | HOST,
-        default_factory=lambda data: default_host(container=data.get("container", False)),
+        default=attrs.Factory(lambda self: default_host(container=self.container), takes_self=True),
         shown="`127.0.0.1`; `0.0.0.0` in a container",
     )
     port: Port | None = _AGENT(
@@ -87,7 +81,7 @@ class Settings(BaseSettings):
         AGENT | HOST,
         default=None,
         shown="`8080`, or the next free one where nobody asked",
-        validation_alias=AliasChoices("OUTLAST_PORT", "PORT"),
+        variables=("OUTLAST_PORT", "PORT"),
     )
     front_door_socket: Path | None = _AGENT(
         "A Unix socket that the front door serves instead of an address; only this user may open it. A session host "
@@ -144,7 +138,7 @@ class Settings(BaseSettings):
         "`postgresql://USER@HOST:PORT/DATABASE` ([PostgreSQL](postgresql.md)). By default `outlast task-manager` has "
         "`.outlast/task-manager.db` in the current folder, and a session host `store/host.db` in its own.",
         MANAGER | HOST,
-        default_factory=lambda data: default_store(data["agent"], program_file()),
+        default=attrs.Factory(lambda self: default_store(self.agent, program_file()), takes_self=True),
         shown="`.outlast/AGENT.db` beside the program",
         secret=True,
     )
@@ -173,7 +167,7 @@ class Settings(BaseSettings):
     )
     tls_cert: Path | None = _SECURITY("The certificate chain of the gRPC server, a PEM file.", MANAGER, default=None)
     tls_key: Path | None = _SECURITY("Its key, a PEM file.", MANAGER, default=None)
-    tls_ca: FilePath | None = _SECURITY(
+    tls_ca: ExistingFile | None = _SECURITY(
         "Whose signature on a server's certificate is trusted, a PEM file. With it the way to a task manager is TLS.",
         AGENT | COMMANDS,
         default=None,
@@ -216,7 +210,7 @@ class Settings(BaseSettings):
         default=None,
         shown="`bedrock_agentcore.app`",
     )
-    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], InCapitals] | None = _LOG(
+    log_level: LogLevel | None = _LOG(
         "The least level that is logged: DEBUG, INFO, WARNING or ERROR.",
         AGENT | MANAGER | HOST,
         default=None,
@@ -231,7 +225,7 @@ class Settings(BaseSettings):
     log_keys: LogKeys = _LOG(
         "Other names for the keys of log lines, such as `level=severity,traceId=trace_id`.",
         AGENT | MANAGER | HOST,
-        default_factory=dict,
+        factory=dict,
     )
     trace_url: TraceUrl | None = _LOG(
         "Where a trace is looked at, such as `http://127.0.0.1:16686` for a Jaeger, or a URL with `{trace_id}` where "
@@ -264,49 +258,12 @@ class Settings(BaseSettings):
         default=DEFAULT_POLICY.max_backlog,
     )
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Let the environment win over arguments in code."""
-        return env_settings, init_settings
+    #: The names of those that somebody has given; the others have their defaults.
+    given: frozenset[str] = attrs.field(default=frozenset(), repr=False)
 
-    @model_validator(mode="before")
-    @classmethod
-    def _name_after_program(cls, data: dict[str, Any]) -> dict[str, Any]:
-        program = data.pop("program", None)
-        if program is not None:
-            data.setdefault("agent", default_agent(program))
-            data.setdefault("store", default_store(str(data["agent"]), program))
-        return data
-
-    @model_validator(mode="before")
-    @classmethod
-    def _read_files(cls, data: dict[str, Any]) -> dict[str, Any]:
-        """Read what stands in a file: it wins over what code says, and the environment names one of the two."""
-        for name in ("token", "worker_token", "store"):
-            path, variable = data.get(f"{name}_file"), f"{PREFIX}{name.upper()}"
-            if path is None:
-                continue
-            if any(given.upper() == variable and value for given, value in os.environ.items()):
-                raise ValueError(f"{variable} and {variable}_FILE are both set: keep one")
-            try:
-                data[name] = Path(path).read_text("utf-8").strip()
-            except (OSError, UnicodeDecodeError) as error:
-                why = error.strerror or type(error).__name__ if isinstance(error, OSError) else "it is no UTF-8 text"
-                raise ValueError(f"{variable}_FILE: {path} cannot be read ({why})") from None
-        return data
-
-    @model_validator(mode="after")
-    def _check_tls(self) -> Settings:
+    def __attrs_post_init__(self) -> None:
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ValueError("OUTLAST_TLS_CERT and OUTLAST_TLS_KEY go together: set both or none")
-        return self
 
     @property
     def store_path(self) -> Path | None:
@@ -321,6 +278,14 @@ class Settings(BaseSettings):
         return without_password(self.store)
 
 
+#: The fields that are settings, by their names.
+FIELDS: Mapping[str, attrs.Attribute[Any]] = {
+    field.name: field for field in attrs.fields(attrs.resolve_types(Settings)) if TOLD in field.metadata
+}
+#: The variables that set each of them; the first of them wins.
+VARIABLES = {name: field.metadata[TOLD].variables or (f"{PREFIX}{name.upper()}",) for name, field in FIELDS.items()}
+
+
 def load_settings(**code: Any) -> Settings:
     """Read and check the settings. ``code`` holds arguments of the program: the environment wins, None is not given.
 
@@ -330,6 +295,25 @@ def load_settings(**code: Any) -> Settings:
         StartRefused: something cannot be taken; one line that names the variable.
     """
     try:
-        return Settings(**{name: value for name, value in code.items() if value is not None})
-    except ValidationError as error:
-        raise StartRefused(told(error)) from None
+        found = given(VARIABLES, code)
+        settings = Settings(**_read(found), given=frozenset(found))
+        # What is made of the machine and the program may be nothing that can be taken.
+        _read({name: getattr(settings, name) for name in ("agent", "store") if name not in found})
+    except ValueError as error:
+        raise StartRefused(str(error)) from None
+    return settings
+
+
+def _read(found: Mapping[str, object]) -> dict[str, Any]:
+    """Return the values of settings by their names. Raises ValueError: one line about all that is wrong."""
+    values: dict[str, Any] = {}
+    wrong: list[str] = []
+    for name, field in FIELDS.items():
+        try:
+            if name in found:
+                values[name] = read(field.type, found[name])
+        except Exception as error:
+            wrong += told(name, VARIABLES[name], error)
+    if wrong:
+        raise ValueError("; ".join(wrong))
+    return values

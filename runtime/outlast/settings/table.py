@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic.fields import FieldInfo
-from pydantic_core import PydanticUndefined
+import attrs
 
-from outlast.settings.errors import PREFIX
-from outlast.settings.model import Settings
+from outlast.settings.given import PREFIX
+from outlast.settings.groups import TOLD, Told
+from outlast.settings.model import FIELDS, VARIABLES
 from outlast.settings.values import SIZES, TIMES, Unit
 
 #: Read by `outlast sessions` alone, apart from the model.
@@ -39,12 +39,12 @@ class Row:
 
 def rows() -> list[Row]:
     """Return all settings in the order of the model."""
-    return [_row(name, field) for name, field in Settings.model_fields.items()]
+    return [_row(name, field) for name, field in FIELDS.items()]
 
 
 def shown(name: str, value: Any) -> str:
     """Return the value of a setting as it could be written: ``15s``, ``100MB``, ``on``; empty for none."""
-    metadata = Settings.model_fields[name].metadata
+    beside = _beside(FIELDS[name])
     match value:
         case None:
             return ""
@@ -54,9 +54,9 @@ def shown(name: str, value: Any) -> str:
             return ",".join(f"{key}={other}" for key, other in value.items())
         case tuple():
             return ",".join(value)
-        case _ if Unit.SECONDS in metadata:
+        case _ if Unit.SECONDS in beside:
             return _in_units(value, TIMES) or f"{value:g}s"
-        case _ if Unit.BYTES in metadata:
+        case _ if Unit.BYTES in beside:
             return _in_units(value, SIZES) or f"{value}"
         case _:
             return str(value)
@@ -79,27 +79,24 @@ def misspelled(variables: Iterable[str]) -> dict[str, str]:
     return {name: next(iter(difflib.get_close_matches(name.upper(), known, 1)), "") for name in strange}
 
 
-def _row(name: str, field: FieldInfo) -> Row:
-    told: Mapping[str, Any] = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
-    choices = getattr(field.validation_alias, "choices", None)
-    return Row(
-        name,
-        tuple(map(str, choices)) if choices else (f"{PREFIX}{name.upper()}",),
-        told["group"],
-        told["readers"],
-        told["default"] or _default(name, field),
-        field.description or "",
-        not field.repr,
-    )
+def _row(name: str, field: attrs.Attribute[Any]) -> Row:
+    told: Told = field.metadata[TOLD]
+    default = told.default or _default(name, field)
+    return Row(name, VARIABLES[name], told.group, told.readers, default, told.meaning, told.secret)
 
 
-def _default(name: str, field: FieldInfo) -> str:
-    if field.default is PydanticUndefined:
+def _default(name: str, field: attrs.Attribute[Any]) -> str:
+    if isinstance(field.default, attrs.Factory):  # type: ignore[arg-type]  # to a type checker it is a function
         return "none"
-    if type(field.default) is int and Unit.BYTES not in field.metadata:
+    if type(field.default) is int and Unit.BYTES not in _beside(field):
         return f"{field.default:,}"
     value = shown(name, field.default)
     return f"`{value}`" if value else "none"
+
+
+def _beside(field: attrs.Attribute[Any]) -> tuple[object, ...]:
+    """Return what stands beside the type of a setting."""
+    return getattr(field.type, "__metadata__", ())
 
 
 def _in_units(value: float, units: Mapping[str, int]) -> str:

@@ -6,14 +6,15 @@ import re
 from collections.abc import Mapping
 from datetime import timedelta
 from enum import Enum
-from typing import Annotated, NamedTuple
+from pathlib import Path
+from typing import Annotated, Literal, NamedTuple
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field
-from pydantic_settings import NoDecode
+from attrs.validators import ge, gt, le, lt
 
 from outlast.core.errors import InvalidField
 from outlast.core.validation import MAX_ID, MAX_NAME, MAX_WAIT, check_text
+from outlast.settings.kinds import After, Before, Unfit
 
 SQLITE = "sqlite:///"
 POSTGRESQL = ("postgresql://", "postgres://")
@@ -206,38 +207,38 @@ def _upper(value: object) -> object:
     return value.upper() if isinstance(value, str) else value
 
 
+def _file(value: object) -> object:
+    if isinstance(value, str | Path) and not Path(value).is_file():
+        raise Unfit("Path does not point to a file", value)
+    return value
+
+
 #: The shortest lease: a third of it is the time between two signs of life, which must be in time on a busy machine too.
 MIN_LEASE = 0.5
+#: No more seconds than can be added to a date.
+_MAX_SECONDS = int(MAX_WAIT.total_seconds())
 
-#: Seconds, written as a number or with a unit; no more than can be added to a date.
-Seconds = Annotated[
-    float, Field(ge=0, le=MAX_WAIT.total_seconds(), allow_inf_nan=False), BeforeValidator(_duration), Unit.SECONDS
-]
+#: Seconds, written as a number or with a unit.
+Seconds = Annotated[float, ge(0), le(_MAX_SECONDS), Before(_duration), Unit.SECONDS]
 #: How long a lease may be, seconds.
-LeaseSeconds = Annotated[
-    float,
-    Field(ge=MIN_LEASE, le=MAX_WAIT.total_seconds(), allow_inf_nan=False),
-    BeforeValidator(_duration),
-    Unit.SECONDS,
-]
+LeaseSeconds = Annotated[float, ge(MIN_LEASE), le(_MAX_SECONDS), Before(_duration), Unit.SECONDS]
 #: Bytes, written as a number or with a unit.
-Bytes = Annotated[int, Field(gt=0), BeforeValidator(_size), Unit.BYTES]
+Bytes = Annotated[int, gt(0), Before(_size), Unit.BYTES]
 #: A port; 0 for any that is free.
-Port = Annotated[int, Field(ge=0, lt=65_536), BeforeValidator(_port)]
-Count = Annotated[int, Field(gt=0)]
-Token = Annotated[str, AfterValidator(_token)]
-AgentName = Annotated[str, AfterValidator(_agent)]
-SessionId = Annotated[str, AfterValidator(_session)]
-ListenAddress = Annotated[str, AfterValidator(_address)]
-Target = Annotated[str, AfterValidator(_target)]
-StoreUrl = Annotated[str, AfterValidator(_store)]
-Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], NoDecode, BeforeValidator(_lower_case_list)]
-HostNames = Annotated[
-    tuple[Annotated[str, AfterValidator(_host_name)], ...], NoDecode, BeforeValidator(_lower_case_list)
-]
+Port = Annotated[int, ge(0), lt(65_536), Before(_port)]
+Count = Annotated[int, gt(0)]
+#: The path of a file that is there.
+ExistingFile = Annotated[Path, Before(_file)]
+Token = Annotated[str, After(_token)]
+AgentName = Annotated[str, After(_agent)]
+SessionId = Annotated[str, After(_session)]
+ListenAddress = Annotated[str, After(_address)]
+Target = Annotated[str, After(_target)]
+StoreUrl = Annotated[str, After(_store)]
+Origins = Annotated[tuple[Annotated[str, After(_origin)], ...], Before(_lower_case_list)]
+HostNames = Annotated[tuple[Annotated[str, After(_host_name)], ...], Before(_lower_case_list)]
 #: A URL with ``{trace_id}`` in it; that of a Jaeger alone stands for its page of a trace.
-TraceUrl = Annotated[str, AfterValidator(_trace_url)]
+TraceUrl = Annotated[str, After(_trace_url)]
 #: Names of keys, and what they are called instead.
-LogKeys = Annotated[dict[str, str], NoDecode, BeforeValidator(_log_keys)]
-#: Turns what is written in any case into capitals.
-InCapitals = BeforeValidator(_upper)
+LogKeys = Annotated[dict[str, str], Before(_log_keys)]
+LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], Before(_upper)]

@@ -7,6 +7,8 @@ import secrets
 from contextlib import AsyncExitStack
 from typing import Any
 
+import attrs
+
 from outlast.core.errors import OutlastError, StartRefused
 from outlast.settings.model import Settings
 from outlast.settings.values import Address, parse_address
@@ -83,15 +85,14 @@ async def _for_host(config: HostConfig, settings: Settings, folder: HostFolder) 
     token, token_file = settings.token, None
     if token is None:
         token, token_file = await asyncio.to_thread(folder.operator_token), folder.token_file
-    return settings.model_copy(
-        update={
-            "store": config.store or folder.default_store,
-            "task_manager_listen": config.task_manager_listen,
-            "token": token,
-            "token_file": token_file,
-            # Guests show tokens that are made from it, and end with the host.
-            "worker_token": settings.worker_token or secrets.token_urlsafe(32),
-        }
+    return attrs.evolve(
+        settings,
+        store=config.store or folder.default_store,
+        task_manager_listen=config.task_manager_listen,
+        token=token,
+        token_file=token_file,
+        # Guests show tokens that are made from it, and end with the host.
+        worker_token=settings.worker_token or secrets.token_urlsafe(32),
     )
 
 

@@ -6,11 +6,12 @@ Durations are seconds in the code, and ``15m`` or ``8h`` in the file; sizes are 
 from __future__ import annotations
 
 import os
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+import attrs
 
 from outlast import limits
+from outlast.settings.kinds import After, WrongKey
 from outlast.settings.values import ListenAddress
 from outlastd.session_host.config_machine import (
     AgentCard,
@@ -40,18 +41,19 @@ from outlastd.session_host.config_values import (
     PublicUrl,
     SessionPrefix,
     Size,
+    Text,
     Word,
+    some,
 )
 
 #: How long a session may idle where nobody says (contract section 2.6).
 IDLE_TIMEOUT = 900.0
+#: Where a host listens where nobody says.
+DEFAULT_LISTEN = "127.0.0.1:8080"
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
-
-
-class AgentConfig(_Table):
+@attrs.frozen(kw_only=True)
+class AgentConfig:
     """One agent: a program, and how its sessions live. Exactly one of ``file`` and ``command`` is given."""
 
     #: A Python program: it is run as ``outlast run`` runs it. Relative to the configuration's folder.
@@ -59,14 +61,14 @@ class AgentConfig(_Table):
     #: Any program that speaks the container contract. ``{port}`` stands for the port that it has to listen on (it is in
     #: the variable PORT too), ``{socket}`` for the path of a Unix socket that it may serve instead.
     command: Command = ()
-    #: ``original`` runs ``file`` with the SDK that it was written for, which then has to be installed.
-    runtime: Literal["outlast", "original"] = "outlast"
+    #: ``original`` runs ``file`` with the SDK that it was written for, which then has to be installed; None is ours.
+    runtime: Literal["outlast", "original"] | None = None
     #: The Python to run ``file`` with; None for the host's own.
     python: Python | None = None
     #: The folder that processes start in; None for the session's own folder.
     directory: ExistingFolder | None = None
     #: Variables of its processes, and the host's own that are passed on to them.
-    environment: dict[GuestVariable, Word] = Field(default_factory=dict)
+    environment: dict[GuestVariable, Word] = attrs.field(factory=dict)
     pass_environment: tuple[GuestVariable, ...] = ()
     #: Request headers that reach the agent, beside those of the contract.
     forward_headers: ForwardHeaders = ()
@@ -77,7 +79,9 @@ class AgentConfig(_Table):
     #: However busy it is, a session lives no longer.
     max_lifetime: Duration = 28_800.0
     #: How long a session may do nothing; where nobody says, no longer than it may live (contract section 2.6).
-    idle_timeout: Duration = Field(default_factory=lambda data: min(IDLE_TIMEOUT, data["max_lifetime"]))
+    idle_timeout: Duration = attrs.field(
+        default=attrs.Factory(lambda self: min(IDLE_TIMEOUT, self.max_lifetime), takes_self=True)
+    )
     #: How long a process may take to answer its first ping.
     start_timeout: Duration = 120.0
     #: How long a process has to end after SIGTERM.
@@ -89,23 +93,17 @@ class AgentConfig(_Table):
     max_open_files: Count | None = None
     max_processes: Count | None = None
 
-    @field_validator("idle_timeout")
-    @classmethod
-    def _check_idle_timeout(cls, idle_timeout: float, info: ValidationInfo) -> float:
-        if idle_timeout > info.data.get("max_lifetime", idle_timeout):
-            raise ValueError("idle_timeout must be less than or equal to max_lifetime")
-        return idle_timeout
-
-    @model_validator(mode="after")
-    def _check(self) -> AgentConfig:
+    def __attrs_post_init__(self) -> None:
+        if self.idle_timeout > self.max_lifetime:
+            raise WrongKey("idle_timeout", "idle_timeout must be less than or equal to max_lifetime")
         if (self.file is None) == (not self.command):
             raise ValueError("give it either a file or a command")
-        if self.command and {"python", "runtime"} & self.model_fields_set:
+        if self.command and not (self.python is None and self.runtime is None):
             raise ValueError("python and runtime say how a file is run; a command says it itself")
-        return self
 
 
-class KeyConfig(_Table):
+@attrs.frozen(kw_only=True)
+class KeyConfig:
     """An access key of AWS's kind, and whoever it stands for."""
 
     name: NonEmpty
@@ -116,13 +114,11 @@ class KeyConfig(_Table):
     operator: Flag = False
     agents: tuple[AgentName, ...] | None = None
     session_prefix: SessionPrefix = ""
-    user: str = Field(default="", max_length=1024)
+    user: Text = ""
 
-    @model_validator(mode="after")
-    def _check(self) -> KeyConfig:
+    def __attrs_post_init__(self) -> None:
         if (self.secret_variable is None) == (self.secret_file is None):
             raise ValueError("name its secret by either secret_variable or secret_file")
-        return self
 
     def read_secret(self) -> str:
         """Return the secret. Raises ValueError when it cannot be had."""
@@ -134,7 +130,8 @@ class KeyConfig(_Table):
         return secret
 
 
-class JwtConfig(_Table):
+@attrs.frozen(kw_only=True)
+class JwtConfig:
     """Bearer tokens of an identity provider; whoever shows one is bound to the user in ``user_claim``."""
 
     issuer: NonEmpty
@@ -151,14 +148,13 @@ class JwtConfig(_Table):
     operator_claim: str = ""
     operator_value: str = ""
 
-    @model_validator(mode="after")
-    def _check(self) -> JwtConfig:
+    def __attrs_post_init__(self) -> None:
         if bool(self.operator_claim) != bool(self.operator_value):
             raise ValueError("operator_claim and operator_value go together")
-        return self
 
 
-class AuthConfig(_Table):
+@attrs.frozen(kw_only=True)
+class AuthConfig:
     """Who may call. With neither keys nor JWT only this machine may, without credentials."""
 
     keys: tuple[KeyConfig, ...] = ()
@@ -167,11 +163,12 @@ class AuthConfig(_Table):
     region: str = ""
 
 
-class HostConfig(_Table):
+@attrs.frozen(kw_only=True)
+class HostConfig:
     """The whole of it."""
 
-    agents: dict[AgentName, AgentConfig] = Field(min_length=1)
-    listen: ListenAddress = "127.0.0.1:8080"
+    agents: Annotated[dict[AgentName, AgentConfig], After(some)]
+    listen: ListenAddress = DEFAULT_LISTEN
     #: How clients reach the host, without a path; None for the plain HTTP of whatever name they use.
     public_url: PublicUrl | None = None
     #: The owner of the sessions in the store; None for the name that the machine had when the folder was made.

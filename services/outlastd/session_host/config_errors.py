@@ -5,19 +5,20 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
 
-from pydantic import BaseModel, ValidationError
+import attrs
+from cattrs import ForbiddenExtraKeysError
 
 from outlast.core.errors import StartRefused
+from outlast.settings.kinds import Unfit, problems
 from outlastd.session_host.config import AgentConfig, AuthConfig, HostConfig, JwtConfig, KeyConfig
 from outlastd.session_host.toml_lines import KeyPath, TomlLines
 
 #: Characters of a value that are shown.
 _SHOWN = 60
 #: What stands in a table of the file, and where such a table stands.
-_TABLES: dict[type[BaseModel], str] = {
+_TABLES: dict[type[attrs.AttrsInstance], str] = {
     HostConfig: "at the top of the file, before the first [table]",
     AgentConfig: "below [agents.NAME]",
     AuthConfig: "below [auth]",
@@ -46,9 +47,9 @@ class ConfigSource:
         message = message.removesuffix(" (at end of document)")
         return StartRefused(f"{self._name}:{line}: what begins here cannot be read: {message}")
 
-    def refused(self, error: ValidationError) -> StartRefused:
-        """Return how a configuration is refused that pydantic has found wrong."""
-        return self.refuse(_told(detail) for detail in error.errors() if detail["type"] != "default_factory_not_called")
+    def refused(self, error: Exception) -> StartRefused:
+        """Return how a configuration is refused that could not be read."""
+        return self.refuse(told for place, problem in problems(error) for told in _told(place, problem))
 
     def refuse(self, wrong: Iterable[tuple[KeyPath, str]]) -> StartRefused:
         """Return how a configuration is refused, given where something is wrong, and what."""
@@ -66,45 +67,36 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {found[0]}?" if found else ""
 
 
-def _told(detail: Any) -> tuple[KeyPath, str]:
-    """Return where one error of pydantic's is, and what it is."""
-    path: KeyPath = detail["loc"]
-    kind, message, value = detail["type"], str(detail["msg"]), detail["input"]
-    if path[-1:] == ("[key]",):
-        path = path[:-1]
-    match kind:
-        case "value_error":  # ours: it says all
-            return path, message.removeprefix("Value error, ")
-        case "extra_forbidden":
-            return path, _unknown(path)
-        case "missing" if path == ("agents",):
-            return path, "it is missing: an agent is a table [agents.NAME] with a file or a command"
-        case "missing":
-            return path, "it is missing"
-        case "model_type" | "dict_type" | "model_attributes_type":
-            message = "Input should be a table"
-        case "tuple_type":
-            message = "Input should be an array"
-        case "path_type":
-            message = "Input should be a path"
-        case "too_short" | "string_too_short":
-            return path, "it is empty"
-    message = message.replace("Input", "it", 1)
-    # A variable of a guest may hold a secret, and so may what was put in place of a whole table.
-    secret = "environment" in path or isinstance(value, dict | list)
-    return path, message if secret else f"{message}, not {_short(value)}"
+def _told(path: KeyPath, problem: Exception) -> Iterator[tuple[KeyPath, str]]:
+    """Return where something is wrong, and what it is."""
+    match problem:
+        case ForbiddenExtraKeysError():
+            for name in sorted(problem.extra_fields):
+                yield (*path, name), _unknown((*path, name))
+        case KeyError() if path == ("agents",):
+            yield path, "it is missing: an agent is a table [agents.NAME] with a file or a command"
+        case KeyError():
+            yield path, "it is missing"
+        case Unfit(value=value):
+            # A variable of a guest may hold a secret, and so may what was put in place of a whole table.
+            secret = "environment" in path or isinstance(value, dict | list)
+            yield path, f"{problem}" if secret else f"{problem}, not {_short(value)}"
+        case ValueError():  # it says all
+            yield path, str(problem)
+        case _:
+            raise problem
 
 
 def _unknown(path: KeyPath) -> str:
     """Tell what may have been meant by a key that no table has, or not the one that it stands in."""
     name, table = str(path[-1]), _table(path[:-1])
     for other, where in _TABLES.items():
-        if other is not table and name in other.model_fields:
+        if other is not table and name in attrs.fields_dict(other):
             return f"there is no such key here; it stands {where}"
-    return f"there is no such key{nearest(name, table.model_fields)}"
+    return f"there is no such key{nearest(name, attrs.fields_dict(table))}"
 
 
-def _table(path: KeyPath) -> type[BaseModel]:
+def _table(path: KeyPath) -> type[attrs.AttrsInstance]:
     match path:
         case ("agents", _):
             return AgentConfig

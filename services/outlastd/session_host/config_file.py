@@ -8,15 +8,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+import attrs
 
 from outlast.core.errors import StartRefused
 from outlast.settings.defaults import EVERYWHERE
+from outlast.settings.kinds import read
 from outlast.settings.values import Address, parse_address
 from outlastd.front_door.guard import is_loopback
-from outlastd.session_host.config import HostConfig
+from outlastd.session_host.config import DEFAULT_LISTEN, HostConfig
 from outlastd.session_host.config_errors import ConfigSource, nearest
-from outlastd.session_host.config_machine import FOLDER, store_beside
+from outlastd.session_host.config_machine import judged_in, store_beside
 from outlastd.session_host.config_values import agent_name
 from outlastd.session_host.toml_lines import KeyPath
 
@@ -108,12 +109,13 @@ def _check(
         given["store"] = store_beside(Path.cwd(), store)
     source.given = frozenset(given)
     try:
-        config = HostConfig.model_validate(data | given, context={FOLDER: folder})
-    except ValidationError as error:
+        with judged_in(folder):
+            config: HostConfig = read(HostConfig, data | given)
+    except Exception as error:
         raise source.refused(error) from None
     if wrong := list(_wrong(config, token)):
         raise source.refuse(wrong)
-    return config.model_copy(update={"folder": config.folder or folder / FOLDER_NAME})
+    return attrs.evolve(config, folder=config.folder or folder / FOLDER_NAME)
 
 
 def _listen(written: object, host: str | None, port: int | None) -> str:
@@ -121,7 +123,7 @@ def _listen(written: object, host: str | None, port: int | None) -> str:
     try:
         address = parse_address(str(written))
     except ValueError:
-        address = parse_address(HostConfig.model_fields["listen"].default)
+        address = parse_address(DEFAULT_LISTEN)
     return str(Address(address.host if host is None else host, address.port if port is None else port))
 
 

@@ -1,7 +1,7 @@
 """The values of a session host's configuration that only its machine can judge: paths, programs, secrets, users.
 
-They are judged while a configuration is read: then the validation's context names the folder that paths are relative
-to. Elsewhere they are taken as they are.
+They are judged while a configuration is read, where ``judged_in`` names the folder that paths are relative to.
+Elsewhere they are taken as they are.
 """
 
 from __future__ import annotations
@@ -11,23 +11,25 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, ValidationInfo
-
+from outlast.settings.kinds import After
 from outlast.settings.values import SQLITE, StoreUrl
 from outlastd.session_host.config_values import VARIABLE, CommandLine
 
 T = TypeVar("T")
 
-#: In the context of a validation: the folder that paths are relative to, a Path.
-FOLDER = "folder"
 #: Bytes of an agent card.
 MAX_CARD = 1024 * 1024
 #: The users that sessions run as where nobody names others: systemd gives these to services for a while, and to nobody.
 DEFAULT_USERS = range(61_184, 65_520)
+
+#: The folder that paths are relative to; None where values are taken as they are.
+_folder: ContextVar[Path | None] = ContextVar("folder", default=None)
 
 _USERS = re.compile(r"([0-9]{1,10})-([0-9]{1,10})")
 
@@ -74,14 +76,24 @@ def read_secret(path: Path) -> str:
     return text
 
 
-def _judged(judge: Callable[[Path, T], T]) -> AfterValidator:
-    """Return a validator that has ``judge``, given the folder, take a value or raise ValueError; see above."""
+@contextmanager
+def judged_in(folder: Path) -> Iterator[None]:
+    """Have the values that are read meanwhile judged, with paths that are relative to a folder."""
+    token = _folder.set(folder)
+    try:
+        yield
+    finally:
+        _folder.reset(token)
 
-    def validate(value: T, info: ValidationInfo) -> T:
-        folder: Path | None = (info.context or {}).get(FOLDER)
+
+def _judged(judge: Callable[[Path, T], T]) -> After:
+    """Return what has ``judge``, given the folder, take a value or raise ValueError; see above."""
+
+    def make(value: T) -> T:
+        folder = _folder.get()
         return value if folder is None else judge(folder, value)
 
-    return AfterValidator(validate)
+    return After(make)
 
 
 def _variable(folder: Path, name: str) -> str:
@@ -163,7 +175,7 @@ def _users(folder: Path, text: str) -> str:
 
 
 #: A variable of the host's that holds something.
-SetVariable = Annotated[str, AfterValidator(_no_secret), _judged(_variable)]
+SetVariable = Annotated[str, After(_no_secret), _judged(_variable)]
 ExistingFile = Annotated[Path, _judged(_file)]
 ExistingFolder = Annotated[Path, _judged(_directory)]
 #: A folder that is made where it is not there.
@@ -173,4 +185,4 @@ Command = Annotated[CommandLine, _judged(_command)]
 AgentCard = Annotated[ExistingFile, _judged(_card)]
 SecretFile = Annotated[ExistingFile, _judged(_secret)]
 Store = Annotated[StoreUrl, _judged(store_beside)]
-Users = Annotated[str, AfterValidator(_named_users), _judged(_users)]
+Users = Annotated[str, After(_named_users), _judged(_users)]

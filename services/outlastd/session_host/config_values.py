@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from attrs.validators import gt
 
+from outlast.settings.kinds import After, Before, Unfit
 from outlast.settings.values import Bytes, Seconds
 from outlastd.session_host.forwarding import HEADER_NAME, may_pass
+
+T = TypeVar("T")
 
 #: What the host itself tells a process of a session; nobody else may.
 HOST_VARIABLES = frozenset(
@@ -36,6 +39,8 @@ HOST_VARIABLES = frozenset(
 PLACEHOLDERS = ("{port}", "{socket}")
 #: Request headers that may be named for one agent (contract section 1.5).
 MAX_FORWARDED_HEADERS = 20
+#: Characters of a text.
+MAX_TEXT = 1024
 _NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_-]{0,99}")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PREFIX = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]{0,255}")
@@ -129,10 +134,23 @@ def _algorithm(name: str) -> str:
     return name
 
 
-def _some(names: tuple[str, ...]) -> tuple[str, ...]:
-    if not names:
+def some(value: T) -> T:
+    """Return what is not empty. Raises ValueError."""
+    if not value:
         raise ValueError("it is empty")
-    return names
+    return value
+
+
+def _short(text: str) -> str:
+    if len(text) > MAX_TEXT:
+        raise Unfit(f"String should have at most {MAX_TEXT} characters", text)
+    return text
+
+
+def _flag(value: object) -> object:
+    if not isinstance(value, bool):
+        raise Unfit("it should be a valid boolean", value)
+    return value
 
 
 def _session_prefix(text: str) -> str:
@@ -159,26 +177,29 @@ def _whole(value: object) -> object:
     return _number(value)
 
 
-AgentName = Annotated[str, AfterValidator(_agent)]
-Variable = Annotated[str, AfterValidator(_variable)]
+AgentName = Annotated[str, After(_agent)]
+Variable = Annotated[str, After(_variable)]
 #: A variable that the configuration may set in the processes of a session, or pass on to them.
-GuestVariable = Annotated[Variable, AfterValidator(_guest_variable)]
+GuestVariable = Annotated[Variable, After(_guest_variable)]
 #: What a process can be given as an argument or a variable.
-Word = Annotated[str, AfterValidator(_text)]
+Word = Annotated[str, After(_text)]
 #: A program with its arguments; none for no command.
-CommandLine = Annotated[tuple[Word, ...], AfterValidator(_command)]
-ForwardHeaders = Annotated[tuple[Annotated[str, AfterValidator(_header)], ...], AfterValidator(_headers)]
-HttpsUrl = Annotated[str, AfterValidator(_https)]
-PublicUrl = Annotated[str, AfterValidator(_public_url)]
-Algorithms = Annotated[tuple[Annotated[str, AfterValidator(_algorithm)], ...], AfterValidator(_some)]
-SessionPrefix = Annotated[str, AfterValidator(_session_prefix)]
-AccessKey = Annotated[str, AfterValidator(_access_key)]
-NonEmpty = Annotated[str, Field(min_length=1, max_length=1024)]
-Flag = Annotated[bool, Field(strict=True)]
+CommandLine = Annotated[tuple[Word, ...], After(_command)]
+ForwardHeaders = Annotated[tuple[Annotated[str, After(_header)], ...], After(_headers)]
+HttpsUrl = Annotated[str, After(_https)]
+PublicUrl = Annotated[str, After(_public_url)]
+Algorithms = Annotated[tuple[Annotated[str, After(_algorithm)], ...], After(some)]
+SessionPrefix = Annotated[str, After(_session_prefix)]
+AccessKey = Annotated[str, After(_access_key)]
+#: A text of bounded length.
+Text = Annotated[str, After(_short)]
+NonEmpty = Annotated[Text, After(some)]
+#: On or off, and nothing else that stands for it.
+Flag = Annotated[bool, Before(_flag)]
 #: Seconds, more than none.
-Duration = Annotated[Seconds, Field(gt=0), BeforeValidator(_number)]
+Duration = Annotated[Seconds, gt(0), Before(_number)]
 #: Seconds, or none.
-Grace = Annotated[Seconds, BeforeValidator(_number)]
+Grace = Annotated[Seconds, Before(_number)]
 #: Bytes.
-Size = Annotated[Bytes, BeforeValidator(_number)]
-Count = Annotated[int, Field(gt=0), BeforeValidator(_whole)]
+Size = Annotated[Bytes, Before(_number)]
+Count = Annotated[int, gt(0), Before(_whole)]

@@ -59,7 +59,7 @@ async def launcher() -> AsyncIterator[ForkingLauncher]:
 @asynccontextmanager
 async def open_planner(folder: Path, users: str = "off", **config: Any) -> AsyncIterator[Planner]:
     """Make a planner as a host does."""
-    told = HostConfig(**{"agents": AGENTS, "users": users, **config})
+    told = HostConfig(agents=AGENTS, users=users, **config)
     planner = Planner(told, folder, "unix:/tasks.sock", lambda key: f"the token of {key.session_id}")
     await planner.open()
     try:

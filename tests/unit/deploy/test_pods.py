@@ -6,9 +6,9 @@ import re
 from pathlib import PurePosixPath
 
 import pytest
-from pydantic import TypeAdapter
 
-from outlast.settings.model import Settings
+from outlast.settings.kinds import read as read_kind
+from outlast.settings.model import FIELDS
 from outlast.settings.values import Seconds
 from outlastd.launch import agent, manager, telemetry
 from outlastd.task_manager import server
@@ -132,8 +132,8 @@ def test_a_pod_has_room(role: str) -> None:
 @every_role
 def test_a_pod_ends_after_its_tasks(role: str) -> None:
     """The time for its end is that of its tasks and 10 s, which is enough for what comes before and after them."""
-    set_to = environment(role).get("OUTLAST_SHUTDOWN_GRACE", Settings.model_fields["shutdown_grace"].default)
-    grace = TypeAdapter[float](Seconds).validate_python(set_to)
+    set_to = environment(role).get("OUTLAST_SHUTDOWN_GRACE", FIELDS["shutdown_grace"].default)
+    grace = read_kind(Seconds, set_to)
     last_lines = telemetry.SPANS_GRACE + telemetry.LOG_GRACE
     needed = {
         # What tasks use is closed after them, then the stream.

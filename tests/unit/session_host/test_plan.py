@@ -36,7 +36,7 @@ def test_a_file_is_run_by_outlast_or_by_the_original_sdk() -> None:
 )
 def test_a_command_says_where_it_is_told_the_address(command: tuple[str, ...], argv: list[str], port: bool) -> None:
     """A command that names neither finds the port in PORT."""
-    agent = AgentConfig.model_construct(command=command, file=None)
+    agent = AgentConfig(command=command)
 
     assert needs_port(agent) is port
     assert make_argv(agent, Endpoint(port=4711) if port else AT_SOCKET) == argv

@@ -29,7 +29,7 @@ def place() -> Iterator[Path]:
 
 def agent(path: Path) -> dict[str, AgentConfig]:
     """Return the configuration of an agent that is a command."""
-    return {"one": AgentConfig.model_construct(command=(str(path),), file=None, directory=None)}
+    return {"one": AgentConfig(command=(str(path),))}
 
 
 def test_what_everybody_may_reach_is_fine(place: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 
+import attrs
 import pytest
 
 from outlast.core.session import EndReason, SessionState
@@ -188,7 +189,7 @@ async def test_many_sessions(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_strict(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
     """With --strict the log says once when AgentCore would have ended a session that lives on here."""
-    stage = Stage(monkeypatch, make_config(idle_timeout=3_600.0).model_copy(update={"strict": True}))
+    stage = Stage(monkeypatch, attrs.evolve(make_config(idle_timeout=3_600.0), strict=True))
     await begin(stage)
     await stage.clock.advance(900)
     assert "AgentCore would" not in capfd.readouterr().err

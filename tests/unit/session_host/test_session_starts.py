@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import attrs
 import pytest
 
 from outlast.core.session import EndReason, SessionState
@@ -88,7 +89,7 @@ async def test_start_goes_on_without_its_caller(stage: Stage) -> None:
 
 async def test_few_start_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """No more processes start at a time than the configuration says; the others wait in line, which costs no time."""
-    config = make_config(start_timeout=10).model_copy(update={"max_starting": 2})
+    config = attrs.evolve(make_config(start_timeout=10), max_starting=2)
     stage = Stage(monkeypatch, config)
     for number in range(5):
         stage.says[key(number).session_id] = REFUSED

@@ -10,7 +10,7 @@ import sys, time
 before = set(sys.modules)
 import outlast.tasks.async_task, outlast.tasks.manual, outlast.tasks.current
 loaded = {name.partition(".")[0] for name in set(sys.modules) - before}
-print(*sorted(loaded & {"grpc", "google", "aiohttp", "pydantic", "structlog", "opentelemetry", "uvloop", "orjson"}))
+print(*sorted(loaded & {"grpc", "google", "aiohttp", "cattrs", "structlog", "opentelemetry", "uvloop", "orjson"}))
 """
 
 

@@ -18,6 +18,7 @@ from aiohttp import web
 from yarl import URL
 
 from outlast.core.session import Session, SessionKey, SessionState
+from outlast.settings.kinds import read
 from outlastd.front_door.aiohttp_server import AiohttpServer
 from outlastd.front_door.guard import Guard
 from outlastd.front_door.request import Request
@@ -248,7 +249,7 @@ class Stage:
         repeats = Repeats(300.0, 10_000_000)
         self._stay.push_async_callback(repeats.close)
         sessions: Any = self.sessions
-        settings = HostConfig.model_validate({"agents": {"my_agent": agent}, **config})
+        settings = read(HostConfig, {"agents": {"my_agent": agent}, **config})
         api = Api(settings, sessions, self.auth, repeats, task_client, self.strict, guard=Guard(origins))
         server = AiohttpServer(api, io_timeout=io_timeout, refused=refused)
         self._stay.push_async_callback(server.close)

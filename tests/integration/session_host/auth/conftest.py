@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from outlast.settings.kinds import read
 from outlastd.front_door.aiohttp_server import AiohttpServer
 from outlastd.session_host.auth.authenticator import make_authenticator
 from outlastd.session_host.auth.neighbours import Neighbours
@@ -40,7 +41,7 @@ async def serve() -> AsyncIterator[Serve]:
         ) -> Served:
             clock = ShiftedClock()
             neighbours = Neighbours(lambda: guests, host=host)
-            authenticator = make_authenticator(AuthConfig.model_validate(auth or {}), token, neighbours, clock)
+            authenticator = make_authenticator(read(AuthConfig, auth or {}), token, neighbours, clock)
             stack.push_async_callback(authenticator.close)
             gate = Gate(authenticator)
             server = AiohttpServer(gate)

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from outlast.settings.kinds import read
 from outlastd.front_door.request import Request
 from outlastd.session_host.api_error import ApiError
 from outlastd.session_host.auth.authenticator import CallerAuthenticator, make_authenticator
@@ -32,7 +33,7 @@ def _secret(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def make(**auth: Any) -> CallerAuthenticator:
     """Make one."""
-    return make_authenticator(AuthConfig.model_validate(auth), "operators", Neighbours(list))
+    return make_authenticator(read(AuthConfig, auth), "operators", Neighbours(list))
 
 
 #: Makes an authenticator where a package is missing, and prints what is loaded of the extra, or why it cannot start.
@@ -46,11 +47,12 @@ class Missing:
 
 sys.meta_path.insert(0, Missing())
 from outlast.core.errors import StartRefused
+from outlast.settings.kinds import read
 from outlastd.session_host.auth.authenticator import make_authenticator
 from outlastd.session_host.auth.neighbours import Neighbours
 from outlastd.session_host.config import AuthConfig
 try:
-    make_authenticator(AuthConfig.model_validate_json(sys.argv[2]), "operators", Neighbours(list))
+    make_authenticator(read(AuthConfig, json.loads(sys.argv[2])), "operators", Neighbours(list))
     print(sorted({"botocore", "jwt", "cryptography"} & set(sys.modules)))
 except StartRefused as error:
     print(error)
