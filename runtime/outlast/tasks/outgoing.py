@@ -120,10 +120,10 @@ class Outgoing:
     def next_batch(self) -> list[Operation]:
         """Take what is to be sent now; nothing while more than that is on its way (UnansweredOperations.ready)."""
         with self._lock:
-            return self._queue.take(BATCH_OPERATIONS, BATCH_BYTES) if self._queue.ready else []
+            return self.take(BATCH_OPERATIONS, BATCH_BYTES) if self._queue.ready else []
 
     def take(self, limit: int, max_bytes: int) -> list[Operation]:
-        """Return the next operations not taken since the last rewind, in order; see UnansweredOperations.take."""
+        """Take what was not taken since the last rewind, ready or not; see UnansweredOperations.take."""
         with self._lock:
             return self._queue.take(limit, max_bytes)
 

@@ -1,7 +1,8 @@
-"""The worker stream: one bidirectional gRPC stream that carries this process's operations up and commands down.
+"""The worker stream: one bidirectional stream that carries this process's operations up and commands down.
 
-Everything here runs on the services' loop. The ledger holds every operation until it is answered, so a break loses
-nothing: the stream connects again and sends what has no answer, and the manager applies no sequence twice.
+It goes over gRPC; to a task manager in this very process, in memory (outlastd.task_manager.own_stream). Everything here
+runs on the services' loop. The ledger holds every operation until it is answered, so a break loses nothing: the stream
+connects again and sends what has no answer, and the manager applies no sequence twice.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Protocol
 
 import grpc.aio
 
@@ -38,7 +39,20 @@ WELCOME_TIMEOUT = 10.0
 SHORT_WELCOME_TIMEOUT = 1.0
 
 
-Call: TypeAlias = "grpc.aio.StreamStreamCall[pb.ConnectRequest, pb.ConnectResponse]"
+class Call(Protocol):
+    """An open stream: what is used here of ``grpc.aio.StreamStreamCall``."""
+
+    async def write(self, request: pb.ConnectRequest, /) -> None:
+        """Send a message, or raise AioRpcError or InvalidStateError when the stream is broken."""
+        ...
+
+    async def read(self) -> object:
+        """Return the next ConnectResponse, grpc.aio.EOF after the last, or raise AioRpcError."""
+        ...
+
+    def cancel(self) -> bool:
+        """Break the stream."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -68,12 +82,17 @@ class WorkerStream:
         token: str = "",
         run: Callable[[Task], None],
         lease: WorkerLease | None = None,
+        connect: Callable[[], Call] | None = None,
     ) -> None:
-        """``run`` begins an attempt that the manager gives to this worker; ``address`` is for messages only."""
+        """``run`` begins an attempt that the manager gives to this worker; ``address`` is for messages only.
+
+        ``connect`` opens a stream to a task manager in this process; without it the stream goes over gRPC.
+        """
         self._ledger = ledger
         self._replicas = replicas
         self._identity = identity
         self._token = token
+        self._connect = connect or self._connect_by_grpc
         self._log = get_logger()
         self._loop = asyncio.get_running_loop()
         self._work = asyncio.Event()
@@ -192,9 +211,12 @@ class WorkerStream:
     def _longest_pause(self) -> float:
         return min(LONGEST_PAUSE, (self._pulse.lease.ttl or LONGEST_PAUSE) / 3)
 
+    def _connect_by_grpc(self) -> Call:
+        return WorkerServiceStub(self._replicas.current).Connect(metadata=bearer(self._token))
+
     async def _converse(self) -> None:
         """Hold one stream until it breaks."""
-        call = WorkerServiceStub(self._replicas.current).Connect(metadata=bearer(self._token))
+        call = self._connect()
         try:
             async with asyncio.timeout(self._welcome_timeout()):
                 said_at, hello = self._pulse.lease.now(), self._hello()

@@ -1,10 +1,15 @@
-"""This process as a worker: its identity, its task manager (its own or another), its stream to it."""
+"""This process as a worker: its identity, its task manager (its own or another), its stream to it.
+
+Stream and task manager of its own are both on the services' loop, and speak in memory; whoever else asks that task
+manager, the front door among them, does so over gRPC.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import random
 import uuid
+from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +20,7 @@ from outlast.settings.model import Settings
 from outlast.tasks.channel import Replicas
 from outlast.tasks.deadlines import Deadlines
 from outlast.tasks.following import Follower
-from outlast.tasks.stream import WorkerIdentity, WorkerStream
+from outlast.tasks.stream import Call, WorkerIdentity, WorkerStream
 from outlast.tasks.submitted import run_submitted
 from outlast.telemetry.log import get_logger
 from outlastd.launch.places import make_places
@@ -48,6 +53,8 @@ class _Manager:
     worker_token: str = ""
     token: str = ""
     lock_path: str = ""
+    #: Opens a worker's stream to it; None where that goes over gRPC.
+    connect: Callable[[], Call] | None = None
 
 
 async def connect_worker(app: App, settings: Settings, stack: AsyncExitStack) -> Connection:
@@ -85,6 +92,7 @@ async def connect_worker(app: App, settings: Settings, stack: AsyncExitStack) ->
         address=manager.address,
         token=manager.worker_token,
         run=partial(run_submitted, app.runtime, app.async_task.functions),
+        connect=manager.connect,
     )
     follower = Follower(manager.replicas, manager.token, ledger.knows)
     stack.push_async_callback(follower.close)
@@ -116,4 +124,5 @@ async def _embedded(settings: Settings, worker_id: str, stack: AsyncExitStack) -
         bound.private,
         {"taskManager": bound.public, "store": settings.shown_store},
         lock_path=str(places.lock or ""),
+        connect=manager.server.own_streams.open,
     )

@@ -29,6 +29,7 @@ from outlastd.task_manager.housekeeping import Housekeeping
 from outlastd.task_manager.listening import bind, bind_socket, resolve
 from outlastd.task_manager.notifier import Notifier
 from outlastd.task_manager.outbox import SpanOutbox
+from outlastd.task_manager.own_stream import OwnStreams
 from outlastd.task_manager.projection import Projector, TelemetryProjector, count, show
 from outlastd.task_manager.reaper import Reaper
 from outlastd.task_manager.recovery import Recovery
@@ -130,6 +131,8 @@ class TaskManagerServer:
         self._task_servicer = TaskServicer(tasks, watching, settings.agent)
         renewals = Renewals(store, self._reaper.deafened)
         self._worker_servicer = WorkerServicer(store, self._workers, renewals, self._publish)
+        #: The way in for the worker of this very process, which has shown who it is by being here.
+        self.own_streams = OwnStreams(self._worker_servicer, MAX_BATCH)
         self._healths: list[health.aio.HealthServicer] = []
         self._servers: list[grpc.aio.Server] = []
         self._running: list[asyncio.Task[None]] = []
@@ -174,7 +177,7 @@ class TaskManagerServer:
             await asyncio.wait(self._running, timeout=COMMIT_GRACE)
         for servicer in self._healths:
             await servicer.enter_graceful_shutdown()
-        await asyncio.gather(*(server.stop(grace) for server in self._servers))
+        await asyncio.gather(self.own_streams.stop(grace), *(server.stop(grace) for server in self._servers))
         await self._worker_servicer.committed(COMMIT_GRACE)
 
     async def lose_session(self, key: SessionKey, message: str) -> int:

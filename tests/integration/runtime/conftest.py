@@ -14,7 +14,7 @@ from outlast.app import App
 from outlast.core.policy import DEFAULT_POLICY, Policy
 from outlast.tasks.channel import Replicas, open_channel
 from outlast.tasks.lease import WorkerLease
-from outlast.tasks.stream import WorkerIdentity, WorkerStream
+from outlast.tasks.stream import Call, WorkerIdentity, WorkerStream
 from outlast.tasks.submitted import run_submitted
 from outlast.v1.task_service_pb2_grpc import TaskServiceStub
 from outlastd.stores.sqlite import SQLiteTaskStore
@@ -30,6 +30,7 @@ class Manager:
         self._policy = policy
         self._socket = folder / f"{name}.sock"
         self._running: tuple[SQLiteTaskStore, TaskManagerServer] | None = None
+        self._latest: TaskManagerServer | None = None
         self.address = f"unix:{self._socket}"
 
     async def start(self) -> None:
@@ -38,7 +39,12 @@ class Manager:
         settings = ServerSettings(listen="127.0.0.1:0", socket_path=self._socket, agent="agent")
         server = TaskManagerServer(store, settings)
         await server.start()
-        self._running = store, server
+        self._running, self._latest = (store, server), server
+
+    def connect(self) -> Call:
+        """Open a stream in memory, as a worker in the same process does; what has stopped refuses it."""
+        assert self._latest is not None
+        return self._latest.own_streams.open()
 
     @property
     def store(self) -> SQLiteTaskStore:
@@ -82,8 +88,10 @@ def app() -> Iterator[App]:
 
 
 @contextlib.asynccontextmanager
-async def worker(app: App, *managers: Manager, lease: WorkerLease | None = None) -> AsyncIterator[WorkerStream]:
-    """The app's worker stream to these replicas, not started: tests define their tasks first."""
+async def worker(
+    app: App, *managers: Manager, lease: WorkerLease | None = None, in_memory: bool = False
+) -> AsyncIterator[WorkerStream]:
+    """The app's worker stream to these replicas, or in memory to the one; not started: tests define tasks first."""
     replicas = Replicas([manager.address for manager in managers])
     stream = WorkerStream(
         app.runtime.ledger,
@@ -92,6 +100,7 @@ async def worker(app: App, *managers: Manager, lease: WorkerLease | None = None)
         WorkerIdentity("worker", "agent", ["double", "wait"]),
         run=partial(run_submitted, app.runtime, app.async_task.functions),
         lease=lease,
+        connect=managers[0].connect if in_memory else None,
     )
     try:
         yield stream
@@ -100,10 +109,10 @@ async def worker(app: App, *managers: Manager, lease: WorkerLease | None = None)
         await replicas.close()
 
 
-@pytest.fixture
-async def stream(manager: Manager, app: App) -> AsyncIterator[WorkerStream]:
-    """The app's worker stream to the manager."""
-    async with worker(app, manager) as stream:
+@pytest.fixture(params=[False, True], ids=["grpc", "memory"])
+async def stream(manager: Manager, app: App, request: pytest.FixtureRequest) -> AsyncIterator[WorkerStream]:
+    """The app's worker stream to the manager, over gRPC and in memory."""
+    async with worker(app, manager, in_memory=request.param) as stream:
         yield stream
 
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from typing import Any
 
 import grpc.aio
 import pytest
@@ -49,7 +50,8 @@ class Seen:
 class Speaker:
     """A worker's side of its stream."""
 
-    def __init__(self, call: grpc.aio.StreamStreamCall[pb.ConnectRequest, pb.ConnectResponse]) -> None:
+    def __init__(self, call: Any) -> None:
+        """``call`` is grpc.aio's, or a stream in memory, which has the same shape."""
         self.call = call
         self.welcome = pb.Welcome()
 
