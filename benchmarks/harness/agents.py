@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.request import Request, urlopen
 
@@ -48,6 +49,13 @@ def start_agent(bench: Bench, kind: str, program: str = "agent") -> Agent:
         file, environment = "bare_aiohttp.py", {"PORT": str(port)}
         python = bench.python(OURS)
     return Agent([python, str(PROGRAMS / file)], folder, environment, port)
+
+
+@contextmanager
+def running_agents(bench: Bench, *kinds: str, program: str = "agent") -> Iterator[dict[str, Agent]]:
+    """Run one agent of each kind, all of them up the whole time: those that are not measured idle."""
+    with ExitStack() as stack:
+        yield {kind: stack.enter_context(start_agent(bench, kind, program)).ready() for kind in kinds}
 
 
 def _ours(port: int, folder: Path) -> dict[str, str]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
 from benchmarks.harness.environments import Environments
@@ -26,6 +28,9 @@ class Bench:
     smoke: bool = False
     #: The counts of `make bench-large`.
     large: bool = False
+    #: Versions of the servers that were used.
+    versions: dict[str, str] = field(default_factory=dict)
+    _numbers: Iterator[int] = field(default_factory=count)
     _began: float = field(default_factory=time.monotonic)
 
     @property
@@ -39,8 +44,7 @@ class Bench:
 
     def new_folder(self, name: str) -> Path:
         """Return a new folder of this run."""
-        number = sum(1 for _ in self.folder.glob(f"{name}-*"))
-        folder = self.folder / f"{name}-{number}"
+        folder = self.folder / f"{name}-{next(self._numbers)}"
         folder.mkdir()
         return folder
 

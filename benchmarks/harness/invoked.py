@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from benchmarks.harness.agents import BARE, Agent
 from benchmarks.harness.process import PATIENCE
+from benchmarks.harness.rounds import Series, series
 from benchmarks.harness.wrk import Load
 
 #: What every handler of benchmarks/programs/agent_*.py returns.
@@ -39,6 +40,11 @@ def invoke(agent: Agent, kind: str, body: Mapping[str, object], seconds: float, 
     if kind != BARE:
         _wait_for_lines(agent, lines, already + answered.requests)
     return Invoked(answered.requests, answered.rate, spent / answered.requests * 1e6)
+
+
+def rates_and_costs(measured: Mapping[str, Iterable[Invoked]]) -> tuple[dict[str, Series], dict[str, Series]]:
+    """Return what came of rounds: invocations a second, and microseconds of processor time of each."""
+    return series(measured, lambda each: each.rate), series(measured, lambda each: each.cpu)
 
 
 def _wait_for_lines(agent: Agent, lines: str, count: int) -> None:

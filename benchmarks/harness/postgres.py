@@ -22,6 +22,7 @@ def postgres(bench: Bench) -> Iterator[PostgresServer]:
     try:
         # /var/tmp is on a disk where /tmp may be memory.
         with running_postgres(bench.folder, Path("/var/tmp")) as server:
+            bench.versions["PostgreSQL"] = str(server.execute("SHOW server_version")[0][0]).split()[0]
             yield server
     except PostgresMissing as error:
         raise SystemExit(str(error)) from None

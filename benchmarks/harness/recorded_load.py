@@ -82,7 +82,7 @@ def agents_of(bench: Bench, load: RecordedLoad) -> Iterator[list[str]]:
     command = [bench.python(OURS), str(PROGRAMS / "lifecycles_ours.py")]
     with ExitStack() as stack:
         agents = []
-        for _ in range(AGENTS):
+        for _ in range(1 if bench.smoke else AGENTS):
             port = free_port()
             environment = {
                 "OUTLAST_HOST": "127.0.0.1",

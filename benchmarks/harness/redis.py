@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -21,7 +23,10 @@ def redis(bench: Bench) -> Iterator[str]:
         "appendfsync": "always",
         "save": "",  # the log of writes is enough: snapshots would only cost time
     }
-    command = [program("redis-server"), *(part for name, value in settings.items() for part in (f"--{name}", value))]
+    redis_server = program("redis-server")
+    said = subprocess.run([redis_server, "--version"], check=True, capture_output=True, text=True).stdout
+    bench.versions["Redis"] = re.findall(r"v=([\d.]+)", said)[0]
+    command = [redis_server, *(part for name, value in settings.items() for part in (f"--{name}", value))]
     with Process(command, bench.new_folder("redis")) as server:
         server.says("Ready to accept connections")
         yield f"redis://127.0.0.1:{port}"

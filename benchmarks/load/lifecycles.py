@@ -91,6 +91,7 @@ class Worker:
         else:
             operation.progress.progress.fraction = step / STEPS
             operation.progress.progress.message = f"step {step}"
+            operation.progress.progress.report_time.CopyFrom(now)
         return operation
 
     def _add(self, batch: list[pb.Operation]) -> None:

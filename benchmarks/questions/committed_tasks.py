@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from contextlib import ExitStack, closing
+from contextlib import closing
 
-from benchmarks.harness.agents import ORIGINAL, OURS, Agent, start_agent, store_of
+from benchmarks.harness.agents import ORIGINAL, OURS, Agent, running_agents, store_of
 from benchmarks.harness.bench import Bench
-from benchmarks.harness.invoked import Invoked, invoke
+from benchmarks.harness.invoked import Invoked, invoke, rates_and_costs
 from benchmarks.harness.process import PATIENCE
-from benchmarks.harness.rounds import in_turn, series
+from benchmarks.harness.rounds import in_turn
 from benchmarks.harness.row import Row
 from benchmarks.harness.target import Target
 
@@ -22,15 +22,14 @@ _NOTE = "the original keeps a task in a dict while it runs, and nothing afterwar
 
 def ask(bench: Bench) -> list[Row]:
     """Measure both in turn, and see to it that each task is on record when its invocation is answered."""
-    with ExitStack() as stack:
-        agents = {kind: stack.enter_context(start_agent(bench, kind)).ready() for kind in (OURS, ORIGINAL)}
+    with running_agents(bench, OURS, ORIGINAL) as agents:
         _see_that_answers_wait(agents[OURS])
         measured = in_turn(
             {OURS: lambda: _ours(agents[OURS], bench), ORIGINAL: lambda: _invoke(agents[ORIGINAL], ORIGINAL, bench)},
             bench.rounds,
             warm_up=not bench.smoke,
         )
-    rates, costs = series(measured, lambda each: each.rate), series(measured, lambda each: each.cpu)
+    rates, costs = rates_and_costs(measured)
     return [
         Row(
             "invocations a second, each with a task that is committed before the answer",

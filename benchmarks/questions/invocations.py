@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from functools import partial
 
-from benchmarks.harness.agents import BARE, ORIGINAL, OURS, start_agent
+from benchmarks.harness.agents import BARE, ORIGINAL, OURS, running_agents
 from benchmarks.harness.bench import Bench
-from benchmarks.harness.invoked import invoke
-from benchmarks.harness.rounds import in_turn, series
+from benchmarks.harness.invoked import invoke, rates_and_costs
+from benchmarks.harness.rounds import in_turn
 from benchmarks.harness.row import Row
 from benchmarks.harness.target import Target
 
 
 def ask(bench: Bench) -> list[Row]:
-    """Measure the three in turn, all of them up the whole time."""
-    with ExitStack() as stack:
-        agents = {kind: stack.enter_context(start_agent(bench, kind)).ready() for kind in (OURS, ORIGINAL, BARE)}
+    """Measure the three in turn."""
+    with running_agents(bench, OURS, ORIGINAL, BARE) as agents:
         measured = in_turn(
             {kind: partial(invoke, agent, kind, {"prompt": "hello"}, bench.seconds) for kind, agent in agents.items()},
             bench.rounds,
             warm_up=not bench.smoke,
         )
-    rates, costs = series(measured, lambda each: each.rate), series(measured, lambda each: each.cpu)
+    rates, costs = rates_and_costs(measured)
     return [
         Row(
             "invocations a second",

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from functools import partial
 
-from benchmarks.harness.agents import ORIGINAL, OURS, Agent, start_agent
+from benchmarks.harness.agents import ORIGINAL, OURS, Agent, running_agents
 from benchmarks.harness.bench import Bench
 from benchmarks.harness.load import run_load
 from benchmarks.harness.rounds import in_turn, series
@@ -22,8 +21,7 @@ _NOTE = (
 
 def ask(bench: Bench) -> list[Row]:
     """Measure both in turn; the other one idles meanwhile."""
-    with ExitStack() as stack:
-        agents = {kind: stack.enter_context(start_agent(bench, kind, "blocking")).ready() for kind in (OURS, ORIGINAL)}
+    with running_agents(bench, OURS, ORIGINAL, program="blocking") as agents:
         measured = in_turn(
             {kind: partial(_ping, agent, bench) for kind, agent in agents.items()},
             bench.rounds,
@@ -48,7 +46,7 @@ def _ping(agent: Agent, bench: Bench) -> dict[str, float]:
     Raises:
         SystemExit: far fewer handlers were blocked than there should have been.
     """
-    seconds, block, settle, handlers = (0.3, 0.1, 0.1, 10) if bench.smoke else (6.0, _BLOCK, 0.5, 40)
+    seconds, block, settle, handlers = (0.1, 0.05, 0.05, 10) if bench.smoke else (6.0, _BLOCK, 0.5, 40)
     options = ("--seconds", seconds, "--block", block, "--settle", settle, "--handlers", handlers)
     answered: dict[str, float] = run_load("pings", agent.url, *options)
     if answered["blocked"] < 30 and not bench.smoke:

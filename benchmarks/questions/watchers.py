@@ -32,7 +32,7 @@ class _Measured:
 
 def ask(bench: Bench) -> list[Row]:
     """Measure one task with all watchers, and a task for each of them; on SQLite and on PostgreSQL."""
-    watchers = 50 if bench.smoke else 1_000
+    watchers = 20 if bench.smoke else 1_000
     with ExitStack() as stack:
         managers = {"SQLite": stack.enter_context(start_task_manager(bench))}
         if not bench.smoke:
@@ -48,15 +48,16 @@ def ask(bench: Bench) -> list[Row]:
 
 def _rows(bench: Bench, store: str, manager: TaskManager, watchers: int, tasks: int) -> list[Row]:
     seconds = max(round(bench.seconds), 1)
+    processes = 1 if bench.smoke else PROCESSES
     with ExitStack() as stack:
         source = stack.enter_context(Load("events", manager.address, "--tasks", tasks))
         task_ids = source.says()
         loads = [
             stack.enter_context(Load("watchers", manager.address, "--connections", CONNECTIONS))
-            for _ in range(PROCESSES)
+            for _ in range(processes)
         ]
         for number, load in enumerate(loads):
-            load.tell([task_ids[watcher % tasks] for watcher in range(number, watchers, PROCESSES)])
+            load.tell([task_ids[watcher % tasks] for watcher in range(number, watchers, processes)])
         assert sum(load.says() for load in loads) == watchers
         late = SMOKE_LATE if bench.smoke else LATE
         measured = in_turn({store: partial(_measure, source, loads, tasks, seconds, late)}, bench.rounds)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import pytest
 
 from benchmarks.harness import report
@@ -88,12 +85,3 @@ def test_the_table() -> None:
     )
     assert lines[3] == "| event to watcher | ms | 12.3 |  |  | &lt; 50 | yes |"
     assert lines[4] == "| memory | MiB | 50 | slow: 40 | 1.25 |  |  |"
-
-
-def test_a_run_is_recorded_twice(tmp_path: Path) -> None:
-    """The table for people, and JSON beside it under the same name, each with the machine or the figures."""
-    path = report.record([RATE, ALONE], tmp_path / "results", rounds=3)
-
-    assert report.table([RATE, ALONE]) in path.read_text()
-    assert "3 rounds" in path.read_text()
-    assert json.loads(path.with_suffix(".json").read_text()) == [RATE.as_json(), ALONE.as_json()]

@@ -14,13 +14,10 @@ import pytest
 
 from benchmarks import questions
 
-#: Some twenty seconds of processor time, most of it for starting processes; other tests run beside them.
+#: Some 15 seconds of processor time, nearly all of it for starting 40 processes; other tests run beside them.
 pytestmark = pytest.mark.timeout(300)
 
 ROOT = Path(__file__).parents[2]
-QUESTIONS = [
-    name for name in questions.NAMES if name in {module.name for module in pkgutil.iter_modules(questions.__path__)}
-]
 
 
 @dataclass(frozen=True)
@@ -38,7 +35,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     if not Path("/proc/self/smaps_rollup").exists():
         pytest.skip("the benchmarks read processor time and memory from Linux's /proc")
     results = tmp_path_factory.mktemp("results")
-    command = [sys.executable, "-m", "benchmarks", "--smoke", "--results", str(results), *QUESTIONS]
+    command = [sys.executable, "-m", "benchmarks", "--smoke", "--results", str(results)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     (table,) = results.glob("*.md")
@@ -46,16 +43,16 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def test_every_file_is_a_question() -> None:
-    """A file that is not named would never be asked."""
-    assert {module.name for module in pkgutil.iter_modules(questions.__path__)} <= set(questions.NAMES)
+    """A file that is not named would never be asked, and a name without a file cannot be."""
+    assert sorted(questions.NAMES) == sorted(module.name for module in pkgutil.iter_modules(questions.__path__))
 
 
-def test_every_question_is_asked_in_turn(run: Run) -> None:
+def test_every_question_is_asked(run: Run) -> None:
     """Each says what it asks before it does."""
     asked = re.findall(r"^ *[\d.]+s  (\w+): ", run.said, re.MULTILINE)
 
-    assert [name for name in asked if name in questions.NAMES] == QUESTIONS
-    assert len(run.rows) >= len(QUESTIONS)
+    assert sorted(name for name in asked if name in questions.NAMES) == sorted(questions.NAMES)
+    assert len(run.rows) >= len(questions.NAMES)
 
 
 def test_the_rows_have_the_shape_that_readers_expect(run: Run) -> None:
@@ -70,6 +67,11 @@ def test_the_rows_have_the_shape_that_readers_expect(run: Run) -> None:
         assert isinstance(row["target"], str)
         assert isinstance(row["met"], bool) if row["target"] else row["met"] is None
     assert len({str(row["question"]) for row in run.rows}) == len(run.rows)
+
+
+def test_the_table_says_what_was_measured(run: Run) -> None:
+    """Figures depend on the versions of more than the code that is measured."""
+    assert re.search(r"SQLite [\d.]+, aiohttp [\d.]+, grpcio [\d.]+", run.table)
 
 
 def test_the_table_has_a_line_for_each_row(run: Run) -> None:

@@ -210,13 +210,20 @@ INSERT_WORKER = f"""
     ON CONFLICT (worker_id) DO NOTHING
     RETURNING {columns(WORKER_COLUMNS)}
 """
-#: Signs of life; who drains goes on draining. (worker ids, epochs, draining, now or NULL, ttl)
+#: Signs of life; who drains goes on draining. The rows are locked in one order whatever the plan, so that two processes
+#: which renew leases of the same workers do not wait for each other. (worker ids, epochs, draining, now or NULL, ttl)
 RENEW_LEASES = f"""
+    WITH held AS (
+        SELECT workers.worker_id, renewals.draining
+          FROM unnest($1::text[], $2::bigint[], $3::boolean[]) AS renewals (worker_id, epoch, draining)
+               JOIN workers ON workers.worker_id = renewals.worker_id AND workers.epoch = renewals.epoch
+         ORDER BY workers.worker_id
+           FOR NO KEY UPDATE OF workers)
     UPDATE workers
-       SET lease_until = coalesce($4::bigint, {CLOCK}) + $5::bigint, draining = workers.draining OR renewals.draining,
+       SET lease_until = coalesce($4::bigint, {CLOCK}) + $5::bigint, draining = workers.draining OR held.draining,
            lost_at = NULL
-      FROM unnest($1::text[], $2::bigint[], $3::boolean[]) AS renewals (worker_id, epoch, draining)
-     WHERE workers.worker_id = renewals.worker_id AND workers.epoch = renewals.epoch
+      FROM held
+     WHERE workers.worker_id = held.worker_id
     RETURNING workers.worker_id
 """
 #: A worker has lost its lease. (worker_id, now or NULL)

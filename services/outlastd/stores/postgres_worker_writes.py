@@ -39,7 +39,6 @@ async def register_worker(connection: Connection, registration: Registration, in
 
 async def renew(connection: Connection, renewals: Sequence[Renewal], injected: int | None, ttl: int) -> frozenset[str]:
     """Renew leases; return the ids of the workers whose epoch is still theirs."""
-    renewals = sorted(renewals, key=_worker_id)  # whoever locks several does it in this order
     ids = [renewal.worker_id for renewal in renewals]
     epochs = [renewal.epoch for renewal in renewals]
     draining = [renewal.draining for renewal in renewals]
@@ -130,10 +129,6 @@ async def lose_worker(
 def _age(task: Task) -> tuple[datetime, int]:
     assert task.created_at is not None, "a stored task has its create time"
     return task.created_at, task.task_id
-
-
-def _worker_id(renewal: Renewal) -> str:
-    return renewal.worker_id
 
 
 async def _lose(
