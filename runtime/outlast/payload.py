@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Callable
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from outlast.core.errors import InvalidField
 
-#: json.dumps() makes an encoder anew at each call that asks for anything but its defaults.
-_encode = json.JSONEncoder(ensure_ascii=False).encode
+if TYPE_CHECKING:
+    from json import JSONEncoder
 
 #: How deep values are converted; what lies deeper becomes a placeholder. Ends the recursion of a value in itself.
 MAX_DEPTH = 50
+
+
+@cache
+def _encoder() -> JSONEncoder:
+    """Return what writes JSON; json.dumps() makes one anew at each call that asks for anything but its defaults."""
+    import json  # with the first value: an App alone has no use for it
+
+    return json.JSONEncoder(ensure_ascii=False)
 
 
 def convert_complex_objects(obj: Any, depth: int = 0) -> Any:
@@ -41,14 +49,14 @@ def to_json_text(obj: Any, on_failure: Callable[[Exception], None] | None = None
         Exception: of user code that writing calls, or RecursionError; only what JSON cannot say is converted.
     """
     try:
-        return _encode(obj)
+        return _encoder().encode(obj)
     except (TypeError, ValueError):
         written = _write_converted(obj)
     if isinstance(written, str):
         return written
     if on_failure is not None:
         on_failure(written)
-    return json.dumps({"error": "Serialization failed", "original_type": type(obj).__name__}, ensure_ascii=False)
+    return _encoder().encode({"error": "Serialization failed", "original_type": type(obj).__name__})
 
 
 def to_stored_json(obj: Any, limit: int, *, field: str = "result") -> bytes:
@@ -71,17 +79,17 @@ def to_stored_json(obj: Any, limit: int, *, field: str = "result") -> bytes:
 def _write(obj: Any) -> str | Exception:
     """Return JSON text; what went wrong when not even ``str()`` of the value can be had."""
     try:
-        return _encode(obj)
+        return _encoder().encode(obj)
     except Exception:  # not only what json raises: a subclass of dict or list is user code
         return _write_converted(obj)
 
 
 def _write_converted(obj: Any) -> str | Exception:
     try:
-        return json.dumps(convert_complex_objects(obj), ensure_ascii=False)
+        return _encoder().encode(convert_complex_objects(obj))
     except Exception:  # model_dump is user code
         pass
     try:
-        return json.dumps(str(obj), ensure_ascii=False)
+        return _encoder().encode(str(obj))
     except Exception as error:  # so is __str__
         return error

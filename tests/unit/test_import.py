@@ -60,13 +60,26 @@ def test_an_app_loads_of_the_domain_what_it_works_with() -> None:
     assert not managers & set(json.loads(loaded))
 
 
+def test_an_app_loads_of_the_standard_library_what_asyncio_needs_and_little_more() -> None:
+    """What reads and writes JSON, say, comes with the first value that is to be written."""
+    loaded = run("import sys\nfrom outlast import App\nApp()\nprint(*sys.modules)").split()
+
+    assert not {"hashlib", "json", "pathlib", "urllib.parse"} & set(loaded)
+
+
 @pytest.mark.parametrize("embedded", [True, False])
-def test_an_agent_that_serves_has_loaded_what_it_uses(embedded: bool) -> None:
-    """Neither the command line nor the session host, and the task manager's server only where it has one."""
-    modules = "outlastd.launch.agent, outlastd.launch.manager" if embedded else "outlastd.launch.agent"
+@pytest.mark.parametrize("listens", [True, False])
+def test_an_agent_that_serves_has_loaded_what_it_uses(embedded: bool, listens: bool) -> None:
+    """Neither the command line nor the session host; task manager and HTTP server only where they are its own."""
+    modules = "outlastd.launch.agent" if listens else "outlastd.launch.asgi"
+    if embedded:
+        modules += ", outlastd.launch.manager"
+    if listens:
+        modules += ", outlastd.front_door.aiohttp_server"
     loaded = set(json.loads(run(f"import json, sys, {modules}\nprint(json.dumps(sorted(sys.modules)))")))
 
-    assert {"aiohttp.web_server", "grpc.aio"} <= loaded
+    assert "grpc.aio" in loaded
+    assert ("aiohttp.web_server" in loaded) is ("aiohttp" in loaded) is listens
     assert not {"aiohttp.web", "typer"} & loaded
     assert not {name for name in loaded if name.startswith(("outlast.cli", "outlastd.session_host"))}
     assert ("sqlite3" in loaded) is ("outlastd.task_manager.server" in loaded) is embedded

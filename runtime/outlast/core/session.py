@@ -11,6 +11,7 @@ from datetime import datetime
 from enum import IntEnum, StrEnum
 
 from outlast.core.errors import SessionHeld
+from outlast.core.value import value
 
 
 class SessionState(IntEnum):
@@ -54,7 +55,7 @@ class SessionKey:
         return f"sessions/{self.agent}/{self.session_id}"
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Session:
     """A session, as the store keeps it."""
 

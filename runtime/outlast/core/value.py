@@ -23,7 +23,7 @@ else:
         assert frozen, "a value never changes"
 
         def make(cls: type[T]) -> type[T]:
-            made = dataclass(slots=slots, eq=False, repr=False)(cls)
+            made = dataclass(slots=slots, init=False, eq=False, repr=False)(cls)
             for name in _WRITTEN:
                 setattr(made, name, _written_when_called(made, name))
             return made
@@ -31,8 +31,8 @@ else:
         return make
 
 
-#: Methods that a value has beside its ``__init__``.
-_WRITTEN = ("__copy__", "__eq__", "__hash__", "__repr__")
+#: Methods that a value has.
+_WRITTEN = ("__copy__", "__eq__", "__hash__", "__init__", "__repr__")
 
 
 def evolve(value: T, /, **changed: Any) -> T:
@@ -46,24 +46,46 @@ def evolve(value: T, /, **changed: Any) -> T:
 def _written_when_called(cls: type[T], name: str) -> Callable[..., Any]:
     """Return a method that writes the real one, and becomes it.
 
-    To write them takes longer than the rest of the class, an import makes twenty, and few of them are ever called.
+    To write them takes ten times as long as the rest of the class, the start of an agent makes seventy classes, and few
+    of their methods are called in it: written at once they were a twentieth of it.
     """
 
-    def write(self: T, *others: object) -> Any:
-        setattr(cls, name, _copier(cls) if name == "__copy__" else getattr(_as_dataclass(cls), name))
-        return getattr(cls, name)(self, *others)
+    def write(self: T, *others: Any, **named: Any) -> Any:
+        setattr(cls, name, _copier(cls) if name == "__copy__" else _method(cls, name))
+        return getattr(cls, name)(self, *others, **named)
 
     return write
 
 
-def _as_dataclass(cls: type[T]) -> type:
-    """Return a dataclass with the fields of a value, and the methods that it would have had as one."""
-    # They ask the instance for its class, and so are right in another.
+def _method(cls: type[T], name: str) -> Callable[..., Any]:
+    """Return the method that a value would have had as a dataclass."""
     named = [
-        (each.name, each.type, field(repr=each.repr, hash=each.hash, compare=each.compare))
+        (
+            each.name,
+            each.type,
+            field(
+                default=each.default,
+                default_factory=each.default_factory,
+                repr=each.repr,
+                hash=each.hash,
+                compare=each.compare,
+                kw_only=each.kw_only,
+            ),
+        )
         for each in fields(cls)  # type: ignore[arg-type]
     ]
-    return make_dataclass(cls.__name__, named, init=False, unsafe_hash=True)
+    written = make_dataclass(
+        cls.__name__,
+        named,
+        namespace={"__doc__": cls.__doc__},  # which a dataclass without one would have to make up
+        init=name == "__init__",
+        eq=name == "__eq__",
+        repr=name == "__repr__",
+        unsafe_hash=name == "__hash__",
+    )
+    # It asks the instance for its class, and so is right in another.
+    method: Callable[..., Any] = getattr(written, name)
+    return method
 
 
 def _copier(cls: type[T]) -> Callable[[T], T]:

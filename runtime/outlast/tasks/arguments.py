@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -30,6 +29,8 @@ def to_record(function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping
     for name, value in [*zip(names, args, strict=False), *kwargs.items()]:
         if (found := _refusal(value)) is not None:
             raise InvalidField(f"{name}{found[0]}", f"{found[1]}: {_WHY}; {_CURE}")
+    import json  # with the first arguments that are recorded: an App alone has no use for it
+
     try:
         text = json.dumps({"args": args, "kwargs": kwargs}, ensure_ascii=False, allow_nan=False)
     except ValueError as error:  # an integer of thousands of digits
@@ -52,6 +53,8 @@ def from_record(recorded: bytes | None) -> tuple[list[Any], dict[str, Any]]:
     """
     if recorded is None:
         return [], {}
+    import json
+
     try:
         value = json.loads(recorded)
     except (ValueError, RecursionError) as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import json
 import threading
 from typing import Generic, TypeVar, cast
 
@@ -17,8 +16,6 @@ from outlast.tasks.ending import Ending
 from outlast.tasks.failed import TaskFailed
 
 R = TypeVar("R")
-
-_UNKNOWN = TaskError(2, "", "UNKNOWN")
 
 
 class TaskFuture(Generic[R]):
@@ -130,10 +127,12 @@ class TaskFuture(Generic[R]):
     def _told(self, state: TaskState, result: bytes | None, error: TaskError | None) -> R:
         """Return or raise what a record says."""
         if state is TaskState.COMPLETED:
+            import json  # an App alone has no use for it
+
             return cast(R, json.loads(result or b"null"))
         if state is TaskState.CANCELED:
             raise asyncio.CancelledError(error.message if error else "")
-        raise TaskFailed(self._tracked.name, error or _UNKNOWN)
+        raise TaskFailed(self._tracked.name, error or TaskError(2, "", "UNKNOWN"))
 
     def _attempt_ended(self) -> None:
         """Take note that the attempt here has ended. More than once does nothing."""

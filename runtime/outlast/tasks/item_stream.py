@@ -11,10 +11,10 @@ import contextlib
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextvars import Context
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
+from outlast.core.value import value
 from outlast.tasks.call_pool import CallPool
 from outlast.tasks.loops import LoopThread, Mailbox
 
@@ -29,7 +29,7 @@ class Item(NamedTuple):
     watermark: int
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class End:
     """The end of a stream: the generator returned, or raised something."""
 

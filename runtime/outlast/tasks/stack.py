@@ -5,9 +5,10 @@ from __future__ import annotations
 import itertools
 import linecache
 import sys
-from dataclasses import dataclass
 from operator import attrgetter
 from traceback import FrameSummary, format_list
+
+from outlast.core.value import value
 
 #: Entries at the most of a stack that is shown, the innermost.
 _MAX_ENTRIES = 100
@@ -17,7 +18,7 @@ _OURS = frozenset({"outlast", "outlastd"})
 _INSTALLED = ("site-packages", "dist-packages")
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Call:
     """One entry of a stack."""
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import grpc.aio
 
 from outlast.core.task import Task
+from outlast.core.value import value
 from outlast.tasks.acknowledgements import Acknowledgements
 from outlast.tasks.channel import Replicas, bearer
 from outlast.tasks.lease import WorkerLease
@@ -55,7 +55,7 @@ class Call(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+@value(frozen=True, slots=True)
 class WorkerIdentity:
     """Who this worker is, for the whole run of the process."""
 

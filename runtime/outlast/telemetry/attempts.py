@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 
 from outlast.core.event import EventKind, TaskEvent
 from outlast.core.state import TaskState
 from outlast.core.task import Task, TaskError
 from outlast.core.task_id import made_at
+from outlast.core.value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Attempt:
     """One run of a task, from its begin to its end."""
 

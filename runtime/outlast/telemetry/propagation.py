@@ -21,8 +21,9 @@ _KNOWN_FLAGS = 0x03
 _SAMPLED = 0x01
 
 _LENGTHS = (len("traceparent"), len("tracestate"))
-_TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
-_TRACESTATE = re.compile(r"[\x20-\x7e\t]*")
+#: Text, which ``re`` compiles when it is needed: not with the import of an App.
+_TRACEPARENT = r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?"
+_TRACESTATE = r"[\x20-\x7e\t]*"
 
 
 class Traceparent(NamedTuple):
@@ -50,7 +51,7 @@ class Traceparent(NamedTuple):
 @lru_cache(maxsize=1024)
 def parse_traceparent(text: str) -> Traceparent | None:
     """Return the parts of a ``traceparent``, or None when W3C's rules say to ignore it."""
-    match = _TRACEPARENT.fullmatch(text)
+    match = re.fullmatch(_TRACEPARENT, text)
     if match is None:
         return None
     version, trace_id, parent_id, flags, more = match.groups()
@@ -114,7 +115,7 @@ def trace_context_from(headers: Mapping[str, str] | Iterable[tuple[str, str | by
     if parsed is None:
         return NO_TRACE
     tracestate = ",".join(filter(None, tracestates))
-    if len(tracestate) > MAX_TRACESTATE or not _TRACESTATE.fullmatch(tracestate):
+    if len(tracestate) > MAX_TRACESTATE or not re.fullmatch(_TRACESTATE, tracestate):
         tracestate = ""
     return TraceContext(str(parsed), tracestate)
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 from outlast.core.task import Task, TraceContext
+from outlast.core.value import value
 from outlast.telemetry import variables
 from outlast.telemetry.propagation import Traceparent
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 SCOPE = "outlast"
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Tracing:
     """What there is while tracing is on."""
 

@@ -7,7 +7,6 @@ metadata, and the standard detail of its kind for clients that know nothing of o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from google.protobuf.any_pb2 import Any as AnyMessage
@@ -36,6 +35,7 @@ from outlast.core.errors import (
 )
 from outlast.core.task import TaskError
 from outlast.core.validation import clean_text
+from outlast.core.value import value
 
 #: The domain of every ErrorInfo that is ours.
 DOMAIN = "outlast.dev"
@@ -47,7 +47,7 @@ MAX_MESSAGE = 512
 RETRY_SECONDS = 1
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Row:
     """How one class of errors looks on the wire."""
 
@@ -184,10 +184,10 @@ def retry_seconds(failure: RpcFailure) -> float | None:
 
 
 def _status_of(failure: RpcFailure) -> Status:
-    for key, value in failure.trailing_metadata() or ():
+    for key, detail in failure.trailing_metadata() or ():
         if key == DETAILS_KEY:
             try:
-                return Status.FromString(value)
+                return Status.FromString(detail)
             except DecodeError:
                 break
     return Status(code=failure.code().value[0], message=failure.details() or "")

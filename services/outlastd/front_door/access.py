@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from dataclasses import dataclass
 from typing import Protocol
 
 from outlast.core.task_id import parse_task_name
+from outlast.core.value import value
 from outlast.headers import AUTHORIZATION, SESSION_ID
 from outlast.v1 import task_pb2
 from outlastd.front_door.request import Refusal, Request
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Scope:
     """The tasks that a request may see: those of one agent, and of one session or of all."""
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Any
 
 from outlast.core.errors import BacklogFull
+from outlast.core.value import value
 from outlast.telemetry.log import error_fields
 from outlastd.front_door.request import Refusal
 from outlastd.front_door.response import Response, json_response, json_text_response, refusal_response
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class HTTPFailure:
     """An exception that has an answer: Starlette's HTTPException, which the handler chose, and our BacklogFull."""
 
@@ -24,7 +24,7 @@ class HTTPFailure:
     invites_repeat: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Failure:
     """An exception, and all that has to be known of it."""
 

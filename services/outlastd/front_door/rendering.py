@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from contextvars import Context, copy_context
-from dataclasses import dataclass
 
+from outlast.core.value import value
 from outlast.payload import to_json_text
 from outlast.telemetry import lines
 from outlastd.front_door.asgi_types import ASGIApp
@@ -14,7 +14,7 @@ from outlastd.front_door.response import Response, json_text_response
 from outlastd.front_door.sse import sse_event
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class AsgiResponse:
     """A response that a handler made and that says by itself, as an ASGI application, what is sent.
 

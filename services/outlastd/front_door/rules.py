@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from outlast import limits
+from outlast.core.value import value
 from outlastd.front_door.sse import KEEPALIVE_SECONDS
 
 
-@dataclass(frozen=True)
+@value(frozen=True, slots=True)
 class InvocationRules:
     """How invocations are treated. Times are in seconds, sizes in bytes."""
 

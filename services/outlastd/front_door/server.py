@@ -6,19 +6,19 @@ import asyncio
 import contextlib
 import errno
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from outlast.core.errors import StartRefused
+from outlast.core.value import value
 from outlast.ping import PingBoard
 from outlast.tasks.call_pool import CallPool
 from outlast.tasks.entrypoints import Entrypoints, Watermarked
 from outlast.tasks.loops import LoopThread
 from outlastd.front_door.access import Access
 from outlastd.front_door.agent import Agent
-from outlastd.front_door.aiohttp_server import AiohttpServer
 from outlastd.front_door.debug_actions import DebugActions
 from outlastd.front_door.door import Door, Front
 from outlastd.front_door.durability import Durability
@@ -38,11 +38,14 @@ from outlastd.front_door.task_client import Channels, TaskClient
 from outlastd.front_door.tasks import Tasks
 from outlastd.front_door.websockets import WebSockets
 
+if TYPE_CHECKING:
+    from outlastd.front_door.aiohttp_server import AiohttpServer
+
 #: How many ports after the wanted one are tried when it is taken and nobody asked for it.
 SEARCH = 20
 
 
-@dataclass(frozen=True)
+@value(frozen=True, slots=True)
 class FrontDoorOptions:
     """How the front door behaves."""
 
@@ -59,7 +62,7 @@ class FrontDoorOptions:
     io_timeout: float = IO_TIMEOUT
 
 
-@dataclass(frozen=True)
+@value(frozen=True, slots=True)
 class Runtime:
     """What handlers run on; the loop runs already, since its start waits for a thread."""
 
@@ -98,7 +101,9 @@ class FrontDoor:
             self._websockets,
             Lock(options.secret) if options.secret else None,
         )
-        self._server = AiohttpServer(self._outermost(self.door), io_timeout=options.io_timeout)
+        self._io_timeout = options.io_timeout
+        #: Made with the start; where a server of somebody else's serves the door there is none.
+        self._server: AiohttpServer | None = None
         self._middleware: Middleware | None = None
         self._make_middleware = partial(
             Middleware.around,
@@ -137,11 +142,12 @@ class FrontDoor:
         Raises:
             StartRefused: the address cannot be had; one line that names cause and cure.
         """
-        self._server.state = state or {}
+        server = self._made_server()
+        server.state = state or {}
         last = min(port + SEARCH, 65_535) if search and port else port
         for candidate in range(port, last + 1):
             try:
-                self._addresses = await self._server.listen(host, candidate)
+                self._addresses = await server.listen(host, candidate)
                 break
             except (OSError, OverflowError) as error:
                 refusal = _refused(host, candidate, error)
@@ -156,9 +162,10 @@ class FrontDoor:
         Raises:
             StartRefused: it cannot be had; one line that names cause and cure.
         """
-        self._server.state = state or {}
+        server = self._made_server()
+        server.state = state or {}
         try:
-            await self._server.listen_socket(path)
+            await server.listen_socket(path)
         except OSError as error:
             raise StartRefused(
                 f"the front door cannot listen on the Unix socket {path}: {error.strerror or error}; "
@@ -173,13 +180,24 @@ class FrontDoor:
             StartRefused: the middleware cannot be made; one line.
         """
         self._middleware = await self._make_middleware(wrap)
-        self._server.door = self._outermost(self._middleware or self.door)
+        if self._server is not None:
+            self._server.door = self._outermost(self._middleware or self.door)
 
     async def stop(self, grace: float) -> None:
         """Take no more connections, give what is under way ``grace`` seconds, and close."""
-        await self._server.stop_listening()
+        if self._server is not None:
+            await self._server.stop_listening()
         await asyncio.gather(self._websockets.close(grace), self._invocations_end(grace))
-        await self._server.close()
+        if self._server is not None:
+            await self._server.close()
+
+    def _made_server(self) -> AiohttpServer:
+        """Return the server, made with the first start."""
+        if self._server is None:
+            from outlastd.front_door.aiohttp_server import AiohttpServer  # aiohttp: of no use to a server of others'
+
+            self._server = AiohttpServer(self._outermost(self._middleware or self.door), io_timeout=self._io_timeout)
+        return self._server
 
     def _outermost(self, front: Front) -> Front:
         """Return what the listener passes on to: a front behind the lock, if there is one, and measured."""

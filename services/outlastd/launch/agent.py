@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
 from outlast.core.operation import Finish
+from outlast.loading import loading
 from outlast.settings.defaults import DEFAULT_PORT
 from outlast.settings.model import Settings, load_settings
 from outlast.tasks.call_pool import CallPool
@@ -82,6 +83,8 @@ def run_agent(app: App, *, port: int | None = None, host: str | None = None) -> 
     ``port`` and ``host`` are what the program's code says; the environment wins. What refuses to start ends the program
     with one line and exit code 1. A handler of the program's own for the signal that ends it is called at the end.
     """
+    with loading():  # now, and not on the loop; where an ASGI server of somebody else's listens it is of no use
+        import outlastd.front_door.aiohttp_server  # noqa: F401
     handlers = OwnHandlers()
     try:
         number = run_services(lambda: _serve(app, load_settings(port=port, host=host)))

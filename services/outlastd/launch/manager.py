@@ -5,11 +5,11 @@ from __future__ import annotations
 import gc
 import sys
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 from outlast.core.policy import Policy
+from outlast.core.value import value
 from outlast.settings.defaults import DEFAULT_TASK_MANAGER_LISTEN, EVERYWHERE
 from outlast.settings.model import Settings
 from outlast.telemetry import tracing
@@ -33,7 +33,7 @@ SWITCH_SECONDS = 0.001
 GC_THRESHOLD = 20_000
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class RunningTaskManager:
     """A task manager that serves."""
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
 from outlast.core.errors import StartRefused
+from outlast.core.value import value
 from outlast.limits import MAX_SOCKET_PATH
 
 
-@dataclass(frozen=True)
+@value(frozen=True, slots=True)
 class Places:
     """The files of one process with an embedded task manager."""
 

@@ -11,10 +11,10 @@ import random
 import uuid
 from collections.abc import Callable
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from outlast.core.value import value
 from outlast.loading import loading
 from outlast.settings.model import Settings
 from outlast.tasks.channel import Replicas
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT = 5.0
 
 
-@dataclass(frozen=True)
+@value(frozen=True, slots=True)
 class Connection:
     """The way to the task manager."""
 
@@ -43,7 +43,7 @@ class Connection:
     shown: dict[str, Any]
 
 
-@dataclass(frozen=True)
+@value(frozen=True, slots=True)
 class _Manager:
     """A task manager: where it is, and what a worker and a caller show there."""
 

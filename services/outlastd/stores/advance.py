@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from outlast.core.value import value
 from outlast.core.worker import Worker
 from outlastd.stores import statements
 from outlastd.stores.writes import UPDATES_MANY, Rows, Stale, joined, write_rows
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Advance:
     """What a worker's operations have changed, with its new applied sequence and its lease: a job of the writer."""
 

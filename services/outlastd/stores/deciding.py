@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from outlast.core import lifecycle
@@ -14,6 +14,7 @@ from outlast.core.operation import Operation
 from outlast.core.policy import Policy
 from outlast.core.state import StateReason
 from outlast.core.task import Task
+from outlast.core.value import value
 from outlast.core.worker import Registration, Worker
 from outlast.telemetry.propagation import parse_traceparent
 from outlastd.stores.port import EndedTask
@@ -22,7 +23,7 @@ from outlastd.stores.port import EndedTask
 WORKER_KEPT = timedelta(days=1)
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Decision:
     """What is to be written, and what is to be answered."""
 

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
 from outlast.core.errors import StartRefused
+from outlast.core.value import value
 
 _COMPATIBLE_FROM = re.compile(r"-- compatible-from: (\d+)\n")
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Migration:
     """One step of a schema."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -13,11 +13,12 @@ from outlast.core.operation import Operation
 from outlast.core.policy import Policy
 from outlast.core.state import TaskState
 from outlast.core.task import Task
+from outlast.core.value import value
 from outlast.core.worker import Registration, Renewal, Worker
 from outlastd.stores.session_port import SessionStore
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Applied:
     """What became of a batch of operations."""
 
@@ -27,7 +28,7 @@ class Applied:
     refusals: Mapping[int, OutlastError] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Position:
     """Where a page of a list ends: the list goes on with tasks that are strictly older."""
 
@@ -35,7 +36,7 @@ class Position:
     task_id: int
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class TaskFilter:
     """Which tasks to list; an empty field lets all through."""
 
@@ -44,7 +45,7 @@ class TaskFilter:
     agent: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class SessionEvent:
     """An event of a task of a session, and where it stands among all of them."""
 
@@ -53,7 +54,7 @@ class SessionEvent:
     cursor: str
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class EndedTask:
     """What the spans of a terminal task are made from (promise 8)."""
 
@@ -63,7 +64,7 @@ class EndedTask:
     events: Sequence[TaskEvent]
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Census:
     """How many tasks of an agent are in a state that is not terminal."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 
 from outlast.core.errors import StoreRefused, StoreUnavailable
@@ -12,6 +11,7 @@ from outlast.core.event import Change
 from outlast.core.operation import Operation
 from outlast.core.policy import Policy
 from outlast.core.task import Task
+from outlast.core.value import value
 from outlast.core.worker import Worker
 from outlastd.stores import postgres_reads as reads
 from outlastd.stores.active_tasks import ActiveTasks
@@ -29,7 +29,7 @@ _MICROSECOND = timedelta(microseconds=1)
 _TRIES = 2
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class _Decided:
     """What a batch makes of its tasks, and from what that was decided."""
 

@@ -7,7 +7,6 @@ generation of every task. Where anything differs it fails as a whole (``Stale``)
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -16,6 +15,7 @@ import asyncpg
 from outlast.core.event import Change
 from outlast.core.policy import Policy
 from outlast.core.task import Task
+from outlast.core.value import value
 from outlast.core.worker import Worker
 from outlastd.stores.postgres_connection import Connection
 from outlastd.stores.postgres_rows import ROW_TYPES, rows_of
@@ -31,7 +31,7 @@ class Stale(Exception):
 STALE_CODES = frozenset({"OL001", "23505"})
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Advance:
     """What a batch of operations does to its worker's row, besides renewing the lease."""
 
@@ -40,7 +40,7 @@ class Advance:
     sequence: int
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Advances:
     """What the batches of some workers, each in it once, do to their rows."""
 
@@ -53,7 +53,7 @@ class Advances:
     wait: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Key:
     """An idempotency key to set."""
 

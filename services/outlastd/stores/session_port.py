@@ -6,14 +6,14 @@ The docstrings are the contract; tests/contract holds every adapter to them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from outlast.core.session import EndReason, Session, SessionKey, SessionState
+from outlast.core.value import value
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class SessionPosition:
     """Where a page of a list ends: the list goes on with sessions that are strictly older."""
 
@@ -21,7 +21,7 @@ class SessionPosition:
     key: SessionKey
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class SessionFilter:
     """Which sessions to list; an empty field lets all through."""
 

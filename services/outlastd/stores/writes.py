@@ -9,7 +9,6 @@ from __future__ import annotations
 import sqlite3
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -19,6 +18,7 @@ import orjson
 from outlast.core.event import Change
 from outlast.core.policy import Policy
 from outlast.core.task import Task
+from outlast.core.value import value
 from outlastd.stores import statements
 from outlastd.stores.rows import (
     CHANGING_COLUMNS,
@@ -68,7 +68,7 @@ def write(
     write_rows(connection, rows_of(changes, stored, policy))
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Rows:
     """Changes as the parameters of statements, row by row: on the writing thread little is left to do."""
 

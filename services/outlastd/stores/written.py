@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from outlast.core.event import Change
 from outlast.core.policy import Policy
 from outlast.core.task import Task
+from outlast.core.value import value
 from outlastd.stores.deciding import wants_spans
 from outlastd.stores.rows import REPORTS
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Written:
     """Tasks as their newest changes leave them, in the order in which they were first changed."""
 

@@ -6,7 +6,6 @@ import hashlib
 import hmac
 from collections.abc import Awaitable, Callable, Iterable
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import grpc
@@ -14,6 +13,7 @@ import grpc.aio
 from google.rpc import code_pb2
 
 from outlast.core.errors import StartRefused
+from outlast.core.value import value
 from outlast.wire.errors import make_status
 from outlastd.task_manager import session_tokens
 from outlastd.task_manager.answering import Context, abort
@@ -28,7 +28,7 @@ _BEARER = "bearer "
 _scope: ContextVar[Scope] = ContextVar("_scope", default=EVERYTHING)
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Access:
     """What protects a listener."""
 
@@ -107,9 +107,9 @@ def _same(shown: str | None, wanted: str) -> bool:
 
 def _token_in(metadata: Iterable[tuple[str, str | bytes]] | None) -> str | None:
     """Return the bearer token in a call's metadata, None when there is none."""
-    for key, value in metadata or ():
-        if key == "authorization" and isinstance(value, str) and value[: len(_BEARER)].lower() == _BEARER:
-            return value[len(_BEARER) :]
+    for key, held in metadata or ():
+        if key == "authorization" and isinstance(held, str) and held[: len(_BEARER)].lower() == _BEARER:
+            return held[len(_BEARER) :]
     return None
 
 

@@ -9,13 +9,14 @@ import os
 import socket
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import grpc
 import grpc.aio
 
 from outlast.core.errors import StartRefused
+from outlast.core.value import value
 from outlastd.task_manager.auth import Access
 
 #: How many ports are tried after the first when the next free one will do.
@@ -23,7 +24,7 @@ SEARCH_PORTS = 100
 MAX_PORT = 65_535
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Endpoint:
     """A TCP address and what its host stands for."""
 

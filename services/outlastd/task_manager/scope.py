@@ -7,17 +7,18 @@ not there.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from outlast.core.errors import InvalidField, SessionNotFound, TaskNotFound
 from outlast.core.operation import Operation, Start, Submit
 from outlast.core.session import SessionKey
 from outlast.core.task import Task
+from outlast.core.value import value
 from outlast.core.worker import Registration
 from outlastd.stores.port import TaskFilter
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Scope:
     """The limits of one call."""
 

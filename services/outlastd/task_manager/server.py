@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from grpc_reflection.v1alpha import reflection  # type: ignore[import-untyped]
 
 from outlast.core.event import Change, EventKind
 from outlast.core.session import SessionKey
+from outlast.core.value import value
 from outlast.telemetry.log import get_logger
 from outlast.telemetry.metrics import metering
 from outlast.telemetry.metrics.task_metrics import TaskMetrics
@@ -71,7 +72,7 @@ _OPTIONS = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class ServerSettings:
     """Where the task manager listens, and for whom."""
 
@@ -90,7 +91,7 @@ class ServerSettings:
     access: Access = field(default_factory=Access)
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Bound:
     """The addresses that were bound, as gRPC clients write them."""
 

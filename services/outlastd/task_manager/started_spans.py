@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 from outlast.core.event import Change, EventKind
 from outlast.core.state import TaskState
 from outlast.core.task import Task
+from outlast.core.value import value
 from outlast.telemetry import tracing
 from outlast.telemetry.made_spans import spans_of
 from outlast.telemetry.task_span import started_spans
@@ -24,7 +25,7 @@ MAX_WAITING, MAX_BATCH = 10_000, 256
 MAX_INPUT_BYTES = 1_024
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class _Begun:
     """An attempt that runs, and when its span is due by the loop's clock."""
 

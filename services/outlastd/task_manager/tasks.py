@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from outlast.core.errors import IllegalTransition, TaskExists
@@ -12,6 +12,7 @@ from outlast.core.event import Change
 from outlast.core.state import TaskState
 from outlast.core.task import NO_TRACE, Task, TraceContext
 from outlast.core.task_id import WORKER_NUMBERS, TaskIdSequence
+from outlast.core.value import value
 from outlastd.stores.port import Position, TaskFilter, TaskStore
 from outlastd.task_manager.notifier import Notifier
 from outlastd.task_manager.projection import Publish
@@ -27,7 +28,7 @@ _FULL_STEP = 16
 _ID_ATTEMPTS = 8
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Page:
     """One page of a list."""
 

@@ -126,4 +126,6 @@ async def test_metrics_off(open_door: Open) -> None:
     """With metrics off nothing stands between the listener and the door."""
     client = await open_door()
 
-    assert client.door._server.door is client.door.door
+    server = client.door._server
+    assert server is not None
+    assert server.door is client.door.door

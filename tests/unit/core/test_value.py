@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
-from dataclasses import fields, replace
+from dataclasses import field, fields, replace
 
 import pytest
 
@@ -12,7 +12,7 @@ from outlast.core.event import TaskEvent
 from outlast.core.operation import Operation, Output, Report
 from outlast.core.state import TaskState
 from outlast.core.task import Progress, Task, TaskError
-from outlast.core.value import evolve
+from outlast.core.value import evolve, value
 
 from .making import NOW, task_in
 
@@ -42,6 +42,23 @@ def test_a_value_is_shown_as_a_dataclass_is() -> None:
     assert repr(Output(b"[]")) == "Output(chunks=b'[]')"
     assert repr(TaskError(2, "no", "E")) == "TaskError(code=2, message='no', type='E')"
     assert Output(b"[]") != Report(b"[]")  # type: ignore[arg-type]
+
+
+def test_a_value_is_made_as_a_dataclass_is() -> None:
+    """By position or by name, with its defaults, and wrong fields are named: the first time and every other time."""
+
+    @value(frozen=True, slots=True)
+    class Pair:
+        left: int
+        right: list[int] = field(default_factory=list)
+
+    for _ in range(2):
+        with pytest.raises(TypeError, match=r"Pair.__init__\(\) missing 1 required positional argument: 'left'"):
+            Pair()  # type: ignore[call-arg]
+        assert (Pair(1).left, Pair(left=2, right=[3]).right) == (1, [3])
+        assert Pair(1).right is not Pair(1).right
+    with pytest.raises(TypeError, match="unexpected keyword argument 'middle'"):
+        Pair(1, middle=2)  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize("kind", [Task, TaskEvent, Operation])

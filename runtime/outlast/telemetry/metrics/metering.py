@@ -6,11 +6,11 @@ With metrics off neither the SDK nor an exporter is loaded, and whoever would co
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+from outlast.core.value import value
 from outlast.telemetry import variables
 from outlast.telemetry.log import get_logger, message_of
 from outlast.telemetry.metrics.observed import Observed
@@ -27,7 +27,7 @@ _PATIENCE = 0.8
 SCOPE = "outlast"
 
 
-@dataclass(frozen=True, slots=True)
+@value(frozen=True, slots=True)
 class Metering:
     """What there is while metrics are on."""
 
