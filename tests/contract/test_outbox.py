@@ -128,3 +128,24 @@ async def test_deleted_task(spans: TaskStore) -> None:
     await spans.delete(1)
 
     assert await waiting(spans) == []
+
+
+async def test_own_for_a_while(backend: Backend, clock: FakeClock) -> None:
+    """What a process makes of its memory nobody else gets before its time; what takes more than that, anybody."""
+    ours = await backend.open(replace(SPANS, own_spans=timedelta(seconds=15)))
+    theirs = await backend.open(SPANS)
+    await start_tasks(ours, "worker", [1, 2], TRACED)
+    await ours.apply("worker", operations(3, replace(TRACED, max_attempts=2), first=3))
+    for task_id in (1, 3):
+        await ours.apply("worker", operations(task_id, DONE, first=3 + task_id))
+    clock.move(1)
+    await ours.apply("worker", operations(2, DONE, first=7))
+
+    assert [await waiting(store) for store in (ours, theirs)] == [[3], [3]]
+    clock.move(13.999)
+    assert await waiting(theirs) == [3]
+    clock.move(0.001)
+    assert await waiting(theirs) == [1, 3]
+    clock.move(1)
+    await ours.drop_spans([1])
+    assert await waiting(theirs) == [2, 3]

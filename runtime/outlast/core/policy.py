@@ -25,6 +25,9 @@ class Policy:
     max_backlog: int = 10_000
     #: Whether a terminal task with a sampled trace gets a row in the span outbox: there is somebody to export it.
     spans: bool = False
+    #: For how long that row is the row of the process that has ended the task, where it makes the span of what it has
+    #: in memory: of a task of one attempt. Zero where it does not, and whoever looks first may have the row.
+    own_spans: timedelta = timedelta()
 
 
 DEFAULT_POLICY = Policy()

@@ -14,6 +14,7 @@ from opentelemetry.sdk.trace.export import SpanExportResult
 
 from outlast.telemetry.exporting import EveryExporter
 from outlast.telemetry.handover import Handover
+from outlast.telemetry.recorded_span import RecordedSpan
 
 #: Spans, and roughly bytes of them, that are exported at a time: well below the 4 MiB that a receiver of gRPC takes,
 #: and what the queue of a batch span processor has room for.
@@ -108,6 +109,8 @@ def in_parts(spans: Iterable[ReadableSpan]) -> Iterator[Sequence[ReadableSpan]]:
 
 
 def _weight(span: ReadableSpan) -> int:
+    if isinstance(span, RecordedSpan):
+        return _SPAN_BYTES + 4 * span.text_length
     texts = [span.name, span.status.description or "", *(str(value) for value in (span.attributes or {}).values())]
     # A character has four bytes at the most.
     return _SPAN_BYTES + 4 * sum(map(len, texts))

@@ -21,12 +21,13 @@ MakeSpans: TypeAlias = "Callable[[Resource], Iterable[ReadableSpan]]"
 
 def spans_of(made: Iterable[tuple[Task, MakeSpans]], active: Tracing) -> Iterator[ReadableSpan]:
     """Yield the spans that are made of tasks, all or none of each one's. On the exporter's thread."""
-    resources: dict[str | None, Resource] = {}
+    # By agent, for that is all that it depends on: to ask the environment for each task took longer than its span.
+    resources: dict[str, Resource] = {}
     for task, make_spans in made:
-        service = active.service_of(task)
-        if service not in resources:
-            resources[service] = task_resource(active.resource, service)
+        resource = resources.get(task.agent)
+        if resource is None:
+            resource = resources[task.agent] = task_resource(active.resource, active.service_of(task))
         try:
-            yield from list(make_spans(resources[service]))
+            yield from list(make_spans(resource))
         except Exception as error:  # it would fail for ever, and hold up all others
             get_logger().error("a task's spans could not be made", taskId=str(task.task_id), error=error)

@@ -5,7 +5,7 @@ Every span lasts a microsecond at least: Jaeger takes one that does not for one 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -42,15 +42,46 @@ def task_spans(task: Task, events: Iterable[TaskEvent], resource: Resource) -> I
     Where it may have several attempts, one for each that began follows as its child, and the task's span begins with
     the first of them. ``events`` are its STATE_CHANGED events, in order.
     """
-    from outlast.telemetry.sdk_span import make_context
-
     trace = parse_traceparent(task.trace_context.traceparent)
     if trace is None or not trace.sampled:
         return
+    if _plain(task):
+        from outlast.telemetry.recorded_span import RecordedSpan
+
+        yield RecordedSpan(task, trace, resource, lambda: next(_written_out(task, trace, (), resource)))
+        return
+    yield from _written_out(task, trace, events, resource)
+
+
+def plain_times(task: Task) -> tuple[int, int]:
+    """Return when the span of a task of one attempt begins and ends, in nanoseconds since the Unix epoch."""
+    began, ended = _times(task, ())
+    return _nanoseconds(began), _nanoseconds(ended)
+
+
+def own_attributes(task: Task) -> dict[str, str]:
+    """Return those attributes of a task's span that hardly two tasks have alike; empty ones are not in it."""
+    return {
+        "session.id": task.session_id,
+        "outlast.request_id": task.request_id,
+        # As text: JSON in a browser rounds integers beyond 2**53.
+        "outlast.task.id": str(task.task_id),
+        "outlast.task.worker_id": task.worker_id,
+    }
+
+
+def _plain(task: Task) -> bool:
+    """Whether the task has one span, and one that differs from others of its kind by ids and times only."""
+    return task.max_attempts == 1 and task.state is not TaskState.FAILED and not task.trace_context.tracestate
+
+
+def _written_out(
+    task: Task, trace: Traceparent, events: Iterable[TaskEvent], resource: Resource
+) -> Iterator[ReadableSpan]:
+    from outlast.telemetry.sdk_span import make_context
+
     attempts = attempts_of(task, events) if task.max_attempts > 1 else []
-    ended = task.ended_at or task.updated_at or _UNIX_EPOCH
-    began = min(_began(task, attempts) or ended, ended)
-    ended = max(ended, began + _SHORTEST)
+    began, ended = _times(task, attempts)
     own = make_context(trace, task.task_id, task.trace_context.tracestate)
     yield _span(
         f"async_task {task.task_type}",
@@ -120,7 +151,13 @@ def task_resource(resource: Resource, service_name: str | None) -> Resource:
     return SharedResource(attributes, resource.schema_url)
 
 
-def _began(task: Task, attempts: list[Attempt]) -> datetime | None:
+def _times(task: Task, attempts: Sequence[Attempt]) -> tuple[datetime, datetime]:
+    ended = task.ended_at or task.updated_at or _UNIX_EPOCH
+    began = min(_began(task, attempts) or ended, ended)
+    return began, max(ended, began + _SHORTEST)
+
+
+def _began(task: Task, attempts: Sequence[Attempt]) -> datetime | None:
     if len(attempts) > 1:
         return attempts[0].began_at
     # A task that ended before it started has lived since it was recorded.
@@ -133,7 +170,7 @@ def _attributes(task: Task) -> dict[str, str | int]:
         "outlast.task.state": task.state.name,
         "outlast.task.state_reason": task.state_reason,
         "outlast.task.attempt": task.attempt,
-        "outlast.task.worker_id": task.worker_id,
+        "outlast.task.worker_id": own_attributes(task)["outlast.task.worker_id"],
     }
     if task.max_attempts > 1:
         attributes["outlast.task.max_attempts"] = task.max_attempts
@@ -150,12 +187,12 @@ def _attempt_attributes(task: Task, attempt: Attempt) -> dict[str, str | int]:
 
 
 def _common_attributes(task: Task) -> dict[str, str | int]:
+    own = own_attributes(task)
     return {
-        "session.id": task.session_id,
+        "session.id": own["session.id"],
         "outlast.agent": task.agent,
-        "outlast.request_id": task.request_id,
-        # As text: JSON in a browser rounds integers beyond 2**53.
-        "outlast.task.id": str(task.task_id),
+        "outlast.request_id": own["outlast.request_id"],
+        "outlast.task.id": own["outlast.task.id"],
         "outlast.task.type": task.task_type,
     }
 

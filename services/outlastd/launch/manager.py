@@ -20,7 +20,7 @@ from outlastd.launch.telemetry import export_last, set_up_telemetry
 from outlastd.stores.opening import open_store
 from outlastd.stores.port import TaskStore
 from outlastd.task_manager.auth import Access
-from outlastd.task_manager.outbox import SpanOutbox
+from outlastd.task_manager.outbox import CLAIM_SECONDS, SpanOutbox
 from outlastd.task_manager.server import Bound, ServerSettings, TaskManagerServer
 
 #: Seconds that calls under way get when the task manager stops.
@@ -129,11 +129,13 @@ def listen_address(settings: Settings, *, embedded: bool) -> str:
 
 def policy_of(settings: Settings) -> Policy:
     """Return the rules that the settings make; spans are kept for export only where something exports them."""
+    spans = tracing.active() is not None
     return Policy(
         lease_ttl=timedelta(seconds=settings.lease_ttl),
         retention=timedelta(seconds=settings.retention) if settings.retention else None,
         cancel_grace=timedelta(seconds=settings.cancel_grace),
         queue_timeout=timedelta(seconds=settings.queue_timeout) if settings.queue_timeout else None,
         max_backlog=settings.max_backlog,
-        spans=tracing.active() is not None,
+        spans=spans,
+        own_spans=timedelta(seconds=CLAIM_SECONDS if spans else 0),
     )

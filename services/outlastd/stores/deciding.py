@@ -18,9 +18,12 @@ from outlast.core.value import value
 from outlast.core.worker import Registration, Worker
 from outlast.telemetry.propagation import parse_traceparent
 from outlastd.stores.port import EndedTask
+from outlastd.stores.rows import microseconds
 
 #: How long a worker that has lost its lease and holds nothing is remembered: a zombie that comes back finds its row.
 WORKER_KEPT = timedelta(days=1)
+
+_NONE, _MICROSECOND = timedelta(), timedelta(microseconds=1)
 
 
 @value(frozen=True, slots=True)
@@ -67,6 +70,16 @@ def wants_spans(change: Change, policy: Policy) -> bool:
         return False
     trace = parse_traceparent(change.task.trace_context.traceparent)
     return trace is not None and trace.sampled
+
+
+def owns_spans(change: Change, policy: Policy) -> bool:
+    """Whether the spans of a task that wants them are for the process that ends it: it need not read a thing again."""
+    return policy.own_spans > _NONE and change.task.max_attempts == 1
+
+
+def own_until(change: Change, policy: Policy) -> int:
+    """Return until when they are, in microseconds; 0 where they are anybody's."""
+    return microseconds(change.event.at) + policy.own_spans // _MICROSECOND if owns_spans(change, policy) else 0
 
 
 def fingerprint(task: Task) -> bytes:

@@ -256,7 +256,10 @@ class TaskStore(Protocol):
     # -- the span outbox -------------------------------------------------------------------------------
 
     async def claim_spans(self, limit: int, seconds: float) -> Sequence[EndedTask]:
-        """Return up to ``limit`` tasks whose spans wait for export, and let nobody else have them for ``seconds``."""
+        """Return up to ``limit`` tasks whose spans wait for export, and let nobody else have them for ``seconds``.
+
+        None of them is a task that another process, or this one, has to itself for now (``Policy.own_spans``).
+        """
         ...
 
     async def drop_spans(self, task_ids: Iterable[int]) -> None:

@@ -32,13 +32,13 @@ ROW_TYPES: Mapping[str, Sequence[str]] = {
 class Rows:
     """Changes as rows of our types, those of tasks by id: whoever locks several does it in this order."""
 
-    def __init__(self, spans: list[int]) -> None:
+    def __init__(self, spans: list[tuple[int, int]]) -> None:
         self.new: list[Any] = []
         self.changed: list[Any] = []
         #: Tasks of which somebody has reported only.
         self.reported: list[Any] = []
         self.events: list[Any] = []
-        #: The ids of tasks whose spans are to be exported.
+        #: Tasks whose spans are to be exported (Written.spans).
         self.spans = spans
 
 

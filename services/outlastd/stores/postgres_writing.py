@@ -101,7 +101,10 @@ async def write(
     for part in (rows.new, rows.changed, rows.reported):
         if part:
             arguments += (part, len(part))
-    arguments += [part for part in (rows.events, rows.spans) if part]
+    if rows.events:
+        arguments.append(rows.events)
+    if rows.spans:
+        arguments += zip(*rows.spans, strict=True)
     if key is not None:
         arguments += (key.digest, key.task_id, key.now, key.expires_at)
     statement = _statement(
@@ -202,7 +205,8 @@ def _statement(
               FROM {after}{numbers.rows("new_event")})""")
     if spans:
         parts.append(f"""spans AS (
-            INSERT INTO span_outbox (task_id) SELECT * FROM unnest({numbers.next()}::bigint[]))""")
+            INSERT INTO span_outbox (task_id, claimed_until)
+            SELECT * FROM unnest({numbers.next()}::bigint[], {numbers.next()}::bigint[]))""")
     if key:
         digest, task_id, now, expires_at = (numbers.next() for _ in range(4))
         parts.append(f"""key AS (

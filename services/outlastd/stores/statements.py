@@ -207,8 +207,8 @@ GET_SESSION_EVENTS = f"""
      LIMIT ?
 """
 
-#: Tasks whose spans wait. (a JSON array of task ids)
-ADD_TO_OUTBOX = "INSERT INTO span_outbox (task_id) SELECT value FROM json_each(?)"
+#: Tasks whose spans wait, and until when they are somebody's already. (until, a JSON array of task ids)
+ADD_TO_OUTBOX = "INSERT INTO span_outbox (claimed_until, task_id) SELECT ?, value FROM json_each(?)"
 #: Those that nobody is at. (now, limit)
 GET_OUTBOX = "SELECT task_id FROM span_outbox WHERE claimed_until <= ? ORDER BY claimed_until, task_id LIMIT ?"
 #: Somebody is at them. (until, a JSON array of task ids)

@@ -80,8 +80,8 @@ class Rows:
     changed: list[Any]
     #: Events, but for their numbers (EVENT_COLUMNS, session_id, None).
     events: list[Any]
-    #: Tasks whose spans are to be exported.
-    spans: list[int]
+    #: Tasks whose spans are to be exported (Written.spans).
+    spans: list[tuple[int, int]]
 
 
 def rows_of(changes: Sequence[Change], stored: Mapping[int, Task], policy: Policy) -> Rows:
@@ -127,8 +127,11 @@ def write_rows(connection: sqlite3.Connection, rows: Rows) -> None:
     connection.execute(statements.ADVANCE_EVENT, (count,))
     rows.events[_EVENT_WIDTH - 1 :: _EVENT_WIDTH] = range(count - 1, -1, -1)
     _insert(connection, statements.insert_events, _EVENT_WIDTH, rows.events)
-    if rows.spans:
-        connection.execute(statements.ADD_TO_OUTBOX, (orjson.dumps(rows.spans),))
+    anybodys = [task_id for task_id, until in rows.spans if not until]
+    own = [task_id for task_id, until in rows.spans if until]
+    for task_ids, until in ((anybodys, 0), (own, max(until for _, until in rows.spans) if own else 0)):
+        if task_ids:
+            connection.execute(statements.ADD_TO_OUTBOX, (until, orjson.dumps(task_ids)))
 
 
 def _insert(connection: sqlite3.Connection, statement: Callable[[int], str], width: int, values: list[Any]) -> None:

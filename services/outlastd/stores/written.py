@@ -9,7 +9,7 @@ from outlast.core.event import Change
 from outlast.core.policy import Policy
 from outlast.core.task import Task
 from outlast.core.value import value
-from outlastd.stores.deciding import wants_spans
+from outlastd.stores.deciding import own_until, wants_spans
 from outlastd.stores.rows import REPORTS
 
 
@@ -21,8 +21,8 @@ class Written:
     #: Those that have moved, and those of which somebody has reported only; each with the generation that is known.
     changed: list[tuple[int, Task]] = field(default_factory=list)
     reported: list[tuple[int, Task]] = field(default_factory=list)
-    #: The ids of tasks whose spans are to be exported.
-    spans: list[int] = field(default_factory=list)
+    #: The ids of tasks whose spans are to be exported, each with until when this process has it to itself (own_until).
+    spans: list[tuple[int, int]] = field(default_factory=list)
 
 
 def written(changes: Sequence[Change], stored: Mapping[int, Task], policy: Policy) -> Written:
@@ -36,7 +36,7 @@ def written(changes: Sequence[Change], stored: Mapping[int, Task], policy: Polic
         if change.event.kind not in REPORTS:
             moved.add(task.task_id)
             if wants_spans(change, policy):
-                found.spans.append(task.task_id)
+                found.spans.append((task.task_id, own_until(change, policy)))
     for task_id, task in tasks.items():
         before = stored.get(task_id)
         if before is None:

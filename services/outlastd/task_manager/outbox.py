@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
 
+from outlast.core.event import Change
 from outlast.telemetry import tracing
 from outlast.telemetry.log import get_logger, summary_of
 from outlast.telemetry.made_spans import spans_of
 from outlast.telemetry.task_span import task_spans
-from outlastd.stores.port import TaskStore
+from outlastd.stores.port import EndedTask, TaskStore
+from outlastd.task_manager.spans_at_hand import SpansAtHand
 
 #: Tasks that are exported at a time, once the exporter has shown that it works: mostly one message.
 MAX_BATCH = 256
@@ -39,6 +42,11 @@ class SpanOutbox:
 
     def __init__(self, store: TaskStore) -> None:
         self._store = store
+        self._at_hand = SpansAtHand(store.policy, EXPORT_SECONDS, time.monotonic)
+        #: Whether there is, as far as is known, something on the outbox that is not at hand.
+        self._in_store = True
+        #: When to look there in any case, by time.monotonic.
+        self._next_look = 0.0
         self._bell = asyncio.Event()
         self._step: asyncio.Task[bool] | None = None
         #: What has not landed yet, be it late: nothing else is claimed before, so that memory and threads have a bound.
@@ -48,8 +56,15 @@ class SpanOutbox:
         #: The wait after the next failure; 0 while all is well.
         self._backoff = 0.0
 
+    def note(self, ended: Sequence[Change]) -> None:
+        """Take notice of tasks whose ends are committed."""
+        if not self._at_hand.note(ended):
+            self._in_store = True
+        self._bell.set()
+
     def wake(self) -> None:
-        """Say that a task has ended."""
+        """Say that there is something on the outbox."""
+        self._in_store = True
         self._bell.set()
 
     async def run(self) -> None:
@@ -61,13 +76,15 @@ class SpanOutbox:
             if self._backoff:
                 await asyncio.sleep(self._backoff)
                 continue
-            with suppress(TimeoutError):
-                async with asyncio.timeout(POLL_SECONDS):
-                    await self._bell.wait()
-                await asyncio.sleep(GATHER_SECONDS)
+            if not self._at_hand:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(POLL_SECONDS):
+                        await self._bell.wait()
+            await asyncio.sleep(GATHER_SECONDS)
 
     async def flush(self, seconds: float) -> None:
         """Export what there is; what is not in time is left for whoever looks next."""
+        self._in_store = True
         try:
             async with asyncio.timeout(seconds):
                 if self._step is not None:
@@ -102,7 +119,8 @@ class SpanOutbox:
                 self._failed("the exporter reported a failure")
                 return False
             # The next ones are claimed in the transaction in which these go.
-            following = asyncio.ensure_future(self._begin()) if export.full else None
+            more = export.full or len(self._at_hand) >= self._limit
+            following = asyncio.ensure_future(self._begin()) if more else None
             try:
                 await self._store.drop_spans(export.task_ids)
             except asyncio.CancelledError:
@@ -115,16 +133,36 @@ class SpanOutbox:
             self._failed(summary_of(error))
             return False
         self._worked()
-        return export.full
+        return more
 
     async def _begin(self) -> _Export | None:
+        """Begin to export what is at hand, and now and then what is not."""
         active = tracing.active()
-        claimed = await self._store.claim_spans(self._limit, CLAIM_SECONDS) if active is not None else ()
-        if active is None or not claimed:
+        if active is None:
             return None
-        spans = [(ended.task, partial(task_spans, ended.task, ended.events)) for ended in claimed]
+        limit = self._limit
+        claimed = await self._claim(limit)
+        batch = [*claimed, *self._at_hand.take(limit)]
+        if not batch:
+            return None
+        spans = [(ended.task, partial(task_spans, ended.task, ended.events)) for ended in batch]
         taken = active.delivery.begin(lambda: spans_of(spans, active))
-        return _Export([ended.task.task_id for ended in claimed], taken, full=len(claimed) == self._limit)
+        return _Export([ended.task.task_id for ended in batch], taken, full=len(claimed) == limit)
+
+    async def _claim(self, limit: int) -> Sequence[EndedTask]:
+        """Claim what this process has not at hand, if it is time to look for it."""
+        now = time.monotonic()
+        if not self._in_store and now < self._next_look:
+            return ()
+        self._in_store = False
+        try:
+            claimed = await self._store.claim_spans(limit, CLAIM_SECONDS)
+        except BaseException:
+            self._in_store = True
+            raise
+        self._next_look = now + POLL_SECONDS
+        self._in_store = self._in_store or len(claimed) == limit
+        return claimed
 
     def _failed(self, reason: str) -> None:
         if not self._backoff:
@@ -144,7 +182,7 @@ class _Export:
 
     def __init__(self, task_ids: Sequence[int], taken: Future[bool], *, full: bool) -> None:
         self.task_ids = task_ids
-        #: Whether as many were claimed as were asked for: there may be more.
+        #: Whether as many were claimed as were asked for: there may be more on the outbox.
         self.full = full
         #: Whether the exporter took them all.
         self.taken = taken

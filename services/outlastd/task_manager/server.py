@@ -210,7 +210,7 @@ class TaskManagerServer:
         if self._metrics is not None:
             count(changes, self._metrics)
         show(changes, self._projector)
-        ended = False
+        ended: list[Change] = []
         listened = self._notifier.listening
         for change in changes:
             task, kind = change.task, change.event.kind
@@ -221,12 +221,12 @@ class TaskManagerServer:
                 if self._started_spans is not None:
                     self._started_spans.note(change)
                 if change.event.state.terminal:
-                    ended = True
+                    ended.append(change)
                     self._workers.follow(task)
             elif kind is EventKind.CANCEL_REQUESTED:
                 self._workers.follow(task)
         if ended and self._outbox is not None:
-            self._outbox.wake()
+            self._outbox.note(ended)
         if changes:
             self._store.announce({change.task.task_id for change in changes})
 

@@ -19,6 +19,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from outlast.core.errors import StoreUnavailable
+from outlast.core.event import Change
 from outlast.core.operation import Action, Finish, Operation, Start
 from outlast.core.policy import DEFAULT_POLICY
 from outlast.core.state import TaskState
@@ -30,7 +31,9 @@ from outlast.telemetry.task_span import task_spans
 from outlastd.stores.port import EndedTask
 from outlastd.stores.sqlite import SQLiteTaskStore
 from outlastd.task_manager import outbox as outbox_module
-from outlastd.task_manager.outbox import CLAIM_SECONDS, MAX_BATCH, SpanOutbox
+from outlastd.task_manager import spans_at_hand
+from outlastd.task_manager.outbox import CLAIM_SECONDS, EXPORT_SECONDS, MAX_BATCH, SpanOutbox
+from outlastd.task_manager.spans_at_hand import SpansAtHand
 
 from ...contract.clock import FakeClock
 from ...jaeger_rules import broken_rules
@@ -107,19 +110,23 @@ async def until(condition: Callable[[], object]) -> None:
             await asyncio.sleep(0.01)
 
 
-async def end_tasks(store: SQLiteTaskStore, *task_ids: int, finish: Finish = DONE, trace: TraceContext = TRACE) -> None:
-    """Run tasks of one attempt to their end."""
+async def end_tasks(
+    store: SQLiteTaskStore, *task_ids: int, finish: Finish = DONE, trace: TraceContext = TRACE
+) -> Sequence[Change]:
+    """Run tasks of one attempt to their end; return the changes that end them."""
     actions: list[tuple[int, Action]] = []
     for task_id in task_ids:
         actions += [(task_id, Start("research", trace_context=trace)), (task_id, finish)]
-    await apply(store, actions)
+    return [change for change in await apply(store, actions) if change.event.state.terminal]
 
 
-async def apply(store: SQLiteTaskStore, actions: Iterable[tuple[int, Action]]) -> None:
-    """Apply operations of the worker ``w``."""
-    applied = (await store.register_worker(Registration("w", "agent", frozenset({"research"})))).applied_sequence
-    batch = [Operation(number, task_id, AT, action) for number, (task_id, action) in enumerate(actions, applied + 1)]
-    assert not (await store.apply("w", batch)).refusals
+async def apply(store: SQLiteTaskStore, actions: Iterable[tuple[int, Action]]) -> Sequence[Change]:
+    """Apply operations of the worker ``w``; return what they changed."""
+    before = (await store.register_worker(Registration("w", "agent", frozenset({"research"})))).applied_sequence
+    batch = [Operation(number, task_id, AT, action) for number, (task_id, action) in enumerate(actions, before + 1)]
+    applied = await store.apply("w", batch)
+    assert not applied.refusals
+    return applied.changes
 
 
 async def left(store: SQLiteTaskStore, clock: FakeClock) -> list[int]:
@@ -325,6 +332,106 @@ async def test_a_span_that_cannot_be_made_holds_up_no_other(
 
     assert await left(store, clock) == []
     assert lines() == ["a task's spans could not be made"]
+
+
+class TestOwnSpans:
+    """What this process has ended is exported from memory, and the outbox is for when it does not come to that."""
+
+    @pytest.fixture
+    async def store(self, tmp_path: Path, clock: FakeClock) -> AsyncIterator[SQLiteTaskStore]:
+        """Return a store whose processes have what they end to themselves for a while."""
+        policy = replace(DEFAULT_POLICY, spans=True, own_spans=timedelta(seconds=CLAIM_SECONDS))
+        store = await SQLiteTaskStore.open(tmp_path / "tasks.db", policy, clock)
+        await store.register_worker(Registration("w", "agent"))
+        yield store
+        await store.close()
+
+    async def test_no_row_is_read(
+        self, store: SQLiteTaskStore, clock: FakeClock, collector: Collector, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """They are exported though nobody may claim them, in messages that are as full as they can be, and dropped."""
+        monkeypatch.setattr(outbox_module, "POLL_SECONDS", 3600)
+        await switch_on(collector, monkeypatch)
+        outbox = SpanOutbox(store)
+        async with at_work(outbox):
+            outbox.note(await end_tasks(store, *range(1, 2 * MAX_BATCH + 2)))
+            await collector.wait_spans(2 * MAX_BATCH + 1)
+
+        assert sorted(int.from_bytes(span.span_id) for _, span in collector.received) == [*range(1, 2 * MAX_BATCH + 2)]
+        assert collector.messages == 3
+        assert await left(store, clock) == []
+        assert broken_rules(collector.exported, {CALLER}) == []
+
+    async def test_from_memory_as_from_the_store(
+        self, store: SQLiteTaskStore, clock: FakeClock, collector: Collector, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Who takes over from a process that was killed before it could say so sends the same, to the byte."""
+        await switch_on(collector, monkeypatch)
+        killed, ended = SpanOutbox(store), await end_tasks(store, 1, 2)
+        with monkeypatch.context() as dying:
+            dying.setattr(store, "drop_spans", hang)
+            running = asyncio.create_task(killed.run())
+            killed.note(ended)
+            await collector.wait_spans(2)
+            running.cancel()
+            await killed.flush(0.01)
+        async with at_work(SpanOutbox(store)):
+            clock.move(CLAIM_SECONDS)
+            await collector.wait_spans(4)
+
+        assert len({span.SerializeToString() for _, span in collector.exported}) == 2
+        assert await left(store, clock) == []
+
+    async def test_what_takes_more_than_memory_is_read(
+        self, store: SQLiteTaskStore, clock: FakeClock, collector: Collector, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A task of several attempts goes out as soon as any other."""
+        monkeypatch.setattr(outbox_module, "POLL_SECONDS", 3600)
+        await switch_on(collector, monkeypatch)
+        outbox = SpanOutbox(store)
+        async with at_work(outbox):
+            retried = await apply(store, [(1, Start("research", trace_context=TRACE, max_attempts=2)), (1, DONE)])
+            outbox.note([*retried[1:], *await end_tasks(store, 2)])
+            await collector.wait_spans(3)
+
+        assert sorted(span.name for _, span in collector.received) == ["async_task research"] * 2 + ["attempt 1"]
+        assert await left(store, clock) == []
+
+    async def test_what_is_late_is_left_on_the_outbox(
+        self, store: SQLiteTaskStore, clock: FakeClock, collector: Collector, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Nor is more held than there is room for: others find it once it is theirs."""
+        monkeypatch.setattr(spans_at_hand, "MAX_TASKS", 2)
+        await switch_on(collector, monkeypatch)
+        times = iter([0.0, 4.1])
+        at_hand = SpansAtHand(store.policy, EXPORT_SECONDS, lambda: next(times))
+        at_hand.note(await end_tasks(store, 1, 2, 3))
+
+        assert len(at_hand) == 2
+        assert at_hand.take(10) == []
+        assert await left(store, clock) == [1, 2, 3]
+
+    async def test_nothing_large_is_held(self, store: SQLiteTaskStore) -> None:
+        """A span has none of a task's payloads."""
+        ended = await end_tasks(store, 1, finish=replace(DONE, result=b"9" * 2_000))
+        at_hand = SpansAtHand(store.policy, EXPORT_SECONDS, lambda: 0.0)
+
+        assert at_hand.note(ended)
+
+        assert [held.task.result for held in at_hand.take(10)] == [None]
+
+    async def test_unsampled(self, store: SQLiteTaskStore) -> None:
+        """What has no span is not held."""
+        at_hand = SpansAtHand(store.policy, EXPORT_SECONDS, lambda: 0.0)
+
+        assert at_hand.note(await end_tasks(store, 1, trace=TraceContext(TRACE.traceparent[:-2] + "00")))
+
+        assert len(at_hand) == 0
+
+
+async def hang(_task_ids: Iterable[int]) -> None:
+    """Do nothing, for ever."""
+    await asyncio.Event().wait()
 
 
 class Gate(SimpleSpanProcessor):
