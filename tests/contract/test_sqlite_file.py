@@ -229,3 +229,21 @@ async def test_database_held_by_another_process(database: Path, monkeypatch: pyt
         ] * 3
 
         assert (await register(store, "late")).epoch == 2
+
+
+async def test_nothing_is_null(database: Path) -> None:
+    """What a task and its events have none of is NULL in the file, however it was bound."""
+    async with opened(database) as store:
+        await start_tasks(store, "worker", [1])
+        await store.apply("worker", operations(2, START, DONE, first=2))
+
+    with closing(sqlite3.connect(database)) as connection:
+        tasks = connection.execute(
+            "SELECT typeof(labels), typeof(timeout), typeof(metadata), typeof(progress_message), typeof(error_code),"
+            " typeof(cancel_until), typeof(result) FROM tasks ORDER BY task_id"
+        ).fetchall()
+        events = connection.execute(
+            "SELECT typeof(progress_at), typeof(progress_fraction), typeof(error_type), typeof(output) FROM events"
+        ).fetchall()
+    assert tasks == [("null",) * 7, (*("null",) * 6, "blob")]
+    assert events == [("null",) * 4] * 3

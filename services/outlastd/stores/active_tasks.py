@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 
 from outlast.core.operation import Operation, Start, Submit
+from outlast.core.policy import Policy
 from outlast.core.task import Task
 from outlast.core.value import evolve
 from outlast.core.worker import Worker
+from outlastd.stores.deciding import Decided, decide
 
 #: Bytes that the tasks may take, roughly, and what one takes without its JSON.
 MAX_BYTES = 64 * 1024 * 1024
@@ -45,6 +48,21 @@ class ActiveTasks:
             else:
                 return None
         return found
+
+    def decide(self, worker_id: str, operations: Sequence[Operation], now: datetime, policy: Policy) -> Decided | None:
+        """Decide a batch by what is known here; None when that is not enough.
+
+        A refusal is never given by it: what looks like one may be a task that another process has changed.
+        """
+        worker = self.worker(worker_id)
+        if worker is None:
+            return None
+        new = [operation for operation in operations if operation.sequence > worker.applied_sequence]
+        stored = self.expected(new)
+        if stored is None:
+            return None
+        decision = decide(worker, stored, new, now, policy)
+        return None if decision.refusals else Decided(worker, stored, decision)
 
     def keep(self, tasks: Iterable[Task]) -> None:
         """Take note of tasks as they were just written or read."""

@@ -59,6 +59,16 @@ def decide(
     return Decision(changes, refusals, applied)
 
 
+@value(frozen=True, slots=True)
+class Decided:
+    """A decision, and from what it was made."""
+
+    worker: Worker
+    #: Those that exist of the tasks that the operations name.
+    stored: Mapping[int, Task]
+    decision: Decision
+
+
 def newest(changes: Sequence[Change]) -> Sequence[Task]:
     """Return each changed task once, as its last change leaves it."""
     return list({change.task.task_id: change.task for change in changes}.values())

@@ -11,11 +11,10 @@ from outlast.core.event import Change
 from outlast.core.operation import Operation
 from outlast.core.policy import Policy
 from outlast.core.task import Task
-from outlast.core.value import value
 from outlast.core.worker import Worker
 from outlastd.stores import postgres_reads as reads
 from outlastd.stores.active_tasks import ActiveTasks
-from outlastd.stores.deciding import Decision, decide, newest
+from outlastd.stores.deciding import Decided, decide, newest
 from outlastd.stores.port import Applied
 from outlastd.stores.postgres_clock import ServerClock
 from outlastd.stores.postgres_connecting import answer_for
@@ -27,16 +26,6 @@ from outlastd.stores.postgres_writing import Advance, Advances, write
 _MICROSECOND = timedelta(microseconds=1)
 #: How often a group is tried: by what is known here, and by what is read. Who is in the way then is in that of one.
 _TRIES = 2
-
-
-@value(frozen=True, slots=True)
-class _Decided:
-    """What a batch makes of its tasks, and from what that was decided."""
-
-    worker: Worker
-    #: Those that exist of the tasks that it names.
-    stored: Mapping[int, Task]
-    decision: Decision
 
 
 class Applier:
@@ -87,16 +76,16 @@ class Applier:
         self, connection: Connection, parts: Sequence[Part], tried: int, wait: bool
     ) -> Sequence[Applied | Exception]:
         """Return what became of each part: of those that cannot be applied at all, why."""
-        found: list[_Decided | Exception | None] = [None if tried else self._known(part) for part in parts]
+        found: list[Decided | Exception | None] = [None if tried else self._known(part) for part in parts]
         unknown = [number for number, decided in enumerate(found) if decided is None]
         if unknown:
             read = await self._read(connection, [parts[number] for number in unknown])
             for number, decided in zip(unknown, read, strict=True):
                 found[number] = decided
-        await self._write(connection, [decided for decided in found if isinstance(decided, _Decided)], wait)
+        await self._write(connection, [decided for decided in found if isinstance(decided, Decided)], wait)
         return [_outcome(decided) for decided in found]
 
-    async def _write(self, connection: Connection, batches: Sequence[_Decided], wait: bool) -> None:
+    async def _write(self, connection: Connection, batches: Sequence[Decided], wait: bool) -> None:
         """Write what was decided for the batches, in one transaction."""
         if not batches:
             return
@@ -116,27 +105,20 @@ class Applier:
         for batch in batches:
             self._active.keep_worker(batch.worker, batch.decision.applied_sequence)
 
-    def _known(self, part: Part) -> _Decided | Exception | None:
-        """Decide by what is known here; None when that is not enough.
+    def _known(self, part: Part) -> Decided | Exception | None:
+        """Decide by what is known here; None when that is not enough."""
+        try:
+            return self._active.decide(part.worker_id, part.operations, self._clock.now(), self._policy)
+        except Exception as error:  # of this batch, and no reason to fail the others
+            return answer_for(error)
 
-        A refusal is never given by it: what looks like one may be a task that another process has changed.
-        """
-        worker = self._active.worker(part.worker_id)
-        if worker is None:
-            return None
-        stored = self._active.expected(_new(worker, part.operations))
-        if stored is None:
-            return None
-        decided = self._decide(worker, stored, part.operations)
-        return None if isinstance(decided, _Decided) and decided.decision.refusals else decided
-
-    async def _read(self, connection: Connection, parts: Sequence[Part]) -> Sequence[_Decided | Exception]:
+    async def _read(self, connection: Connection, parts: Sequence[Part]) -> Sequence[Decided | Exception]:
         """Decide by what the database has."""
         workers = await reads.get_workers(connection, [part.worker_id for part in parts])
         known = [(part, workers[part.worker_id]) for part in parts if part.worker_id in workers]
         task_ids = {operation.task_id for part, worker in known for operation in _new(worker, part.operations)}
         stored = await reads.get_tasks(connection, task_ids)
-        decided: list[_Decided | Exception] = []
+        decided: list[Decided | Exception] = []
         for part in parts:
             worker = workers.get(part.worker_id)
             if worker is None:
@@ -149,14 +131,14 @@ class Applier:
 
     def _decide(
         self, worker: Worker, stored: Mapping[int, Task], operations: Sequence[Operation]
-    ) -> _Decided | Exception:
+    ) -> Decided | Exception:
         try:
-            return _Decided(worker, stored, decide(worker, stored, operations, self._clock.now(), self._policy))
+            return Decided(worker, stored, decide(worker, stored, operations, self._clock.now(), self._policy))
         except Exception as error:  # of this batch, and no reason to fail the others
             return answer_for(error)
 
 
-def _outcome(decided: _Decided | Exception | None) -> Applied | Exception:
+def _outcome(decided: Decided | Exception | None) -> Applied | Exception:
     assert decided is not None
     if isinstance(decided, Exception):
         return decided

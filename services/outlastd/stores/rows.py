@@ -6,7 +6,7 @@ Times are microseconds since the Unix epoch; JSON of users stays the bytes that 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any
@@ -61,7 +61,7 @@ _NOTHING = (None, None, None)
 #: By number: a third of the time that it takes to ask the enums.
 _STATES = {int(state): state for state in TaskState}
 _KINDS = {int(kind): kind for kind in EventKind}
-#: The time that was asked for last: everything that is written together is of the same moment.
+#: The time that was asked for last: by the store's clock everything that is written together is of the same moment.
 _newest: tuple[datetime, int] = (_UNIX_EPOCH, 0)
 
 
@@ -70,7 +70,7 @@ def microseconds(at: datetime) -> int:
     global _newest
     known, value = _newest  # one read: another thread may be at another one
     if known is not at:
-        value = (at - _UNIX_EPOCH) // _MICROSECOND
+        value = _worker_time(at)
         _newest = at, value
     return value
 
@@ -85,8 +85,8 @@ def optional_time(value: int | None) -> datetime | None:
     return None if value is None else _UNIX_EPOCH + timedelta(microseconds=value)
 
 
-def fixed_values(task: Task) -> Row:
-    """Return the values of FIXED_COLUMNS."""
+def fixed_values(task: Task, null: float | None = None) -> Row:
+    """Return the values of FIXED_COLUMNS; ``null`` stands for what there is none of, in all of these."""
     return (
         task.task_id,
         task.task_type,
@@ -95,61 +95,65 @@ def fixed_values(task: Task) -> Row:
         task.request_id,
         *task.created_by,
         task.max_attempts,
-        _labels_value(task.labels),
+        orjson.dumps(dict(task.labels)) if task.labels else null,
         task.trace_context.traceparent,
         task.trace_context.tracestate,
         task.idempotency_key,
-        _interval_value(task.timeout),
-        _interval_value(task.backoff),
-        _interval_value(task.queue_timeout),
+        null if task.timeout is None else task.timeout // _MICROSECOND,
+        null if task.backoff is None else task.backoff // _MICROSECOND,
+        null if task.queue_timeout is None else task.queue_timeout // _MICROSECOND,
         task.manual,
-        optional_microseconds(task.created_at),
-        task.metadata,
-        task.input,
+        null if task.created_at is None else microseconds(task.created_at),
+        null if task.metadata is None else task.metadata,
+        null if task.input is None else task.input,
     )
 
 
-def changing_values(task: Task) -> Row:
+def changing_values(task: Task, null: float | None = None) -> Row:
     """Return the values of CHANGING_COLUMNS."""
     return (
-        int(task.state),
+        +task.state,  # an int and no enum any more, in a sixth of the time that int() takes
         str(task.state_reason),
         task.worker_id,
         task.epoch,
         task.attempt,
         task.generation,
-        *_progress_values(task.progress),
-        *_error_values(task.error),
-        optional_microseconds(task.updated_at),
-        optional_microseconds(task.cancel_requested_at),
-        optional_microseconds(task.expires_at),
-        optional_microseconds(task.started_at),
-        optional_microseconds(task.ended_at),
-        optional_microseconds(task.next_attempt_at),
-        optional_microseconds(task.queue_until),
-        optional_microseconds(task.cancel_until),
-        task.result,
+        *(_progress_values(task.progress, null) if task.progress is not None else (null, null, null)),
+        *(_error_values(task.error) if task.error is not None else (null, null, null)),
+        null if task.updated_at is None else microseconds(task.updated_at),
+        null if task.cancel_requested_at is None else microseconds(task.cancel_requested_at),
+        null if task.expires_at is None else microseconds(task.expires_at),
+        null if task.started_at is None else _worker_time(task.started_at),
+        null if task.ended_at is None else _worker_time(task.ended_at),
+        null if task.next_attempt_at is None else microseconds(task.next_attempt_at),
+        null if task.queue_until is None else microseconds(task.queue_until),
+        null if task.cancel_until is None else microseconds(task.cancel_until),
+        null if task.result is None else task.result,
     )
 
 
-def reported_values(task: Task) -> Row:
+def reported_values(task: Task, null: float | None = None) -> Row:
     """Return the values of REPORTED_COLUMNS."""
-    return (task.generation, *_progress_values(task.progress), optional_microseconds(task.updated_at))
+    return (
+        task.generation,
+        *(_progress_values(task.progress, null) if task.progress is not None else (null, null, null)),
+        null if task.updated_at is None else microseconds(task.updated_at),
+    )
 
 
-def event_values(event: TaskEvent) -> Row:
+def event_values(event: TaskEvent, null: float | None = None) -> Row:
     """Return the values of EVENT_COLUMNS."""
     return (
         event.task_id,
         event.generation,
-        int(event.kind),
+        +event.kind,
         microseconds(event.at),
-        int(event.state),
+        +event.state,
         str(event.state_reason),
         event.attempt,
-        *_progress_values(event.progress),
-        *_error_values(event.error),
-        event.output,
+        *(_progress_values(event.progress, null) if event.progress is not None else (null, null, null)),
+        *(_error_values(event.error) if event.error is not None else (null, null, null)),
+        null if event.output is None else event.output,
     )
 
 
@@ -266,25 +270,23 @@ def task_types_value(task_types: frozenset[str]) -> bytes:
     return orjson.dumps(sorted(task_types))
 
 
-def _interval_value(interval: timedelta | None) -> int | None:
-    return None if interval is None else interval // _MICROSECOND
-
-
 def _interval(value: int | None) -> timedelta | None:
     return None if value is None else timedelta(microseconds=value)
 
 
-def _labels_value(labels: Mapping[str, str]) -> bytes | None:
-    return orjson.dumps(dict(labels)) if labels else None
+def _worker_time(at: datetime) -> int:
+    """Do what ``microseconds`` does for a time by a worker's clock, which hardly ever comes twice in a row."""
+    return (at - _UNIX_EPOCH) // _MICROSECOND
 
 
-def _progress_values(progress: Progress | None) -> Row:
-    if progress is None:
-        return _NOTHING
-    if progress.fraction is not None and math.isnan(progress.fraction):
+def _progress_values(progress: Progress, null: float | None) -> Row:
+    fraction = progress.fraction
+    if fraction is None:
+        return null, progress.message, _worker_time(progress.reported_at)
+    if math.isnan(fraction):
         # SQLite would keep NULL, which means that there is none.
         raise ValueError("progress is not a number")
-    return progress.fraction, progress.message, microseconds(progress.reported_at)
+    return fraction, progress.message, _worker_time(progress.reported_at)
 
 
 def _progress(fraction: float | None, message: str, reported_at: int | None) -> Progress | None:
@@ -293,8 +295,8 @@ def _progress(fraction: float | None, message: str, reported_at: int | None) -> 
     return Progress(fraction, message, _UNIX_EPOCH + timedelta(microseconds=reported_at))
 
 
-def _error_values(error: TaskError | None) -> Row:
-    return _NOTHING if error is None else (error.code, error.message, error.type)
+def _error_values(error: TaskError) -> Row:
+    return error.code, error.message, error.type
 
 
 def _error(code: int | None, message: str, type_: str) -> TaskError | None:

@@ -20,7 +20,7 @@ from outlastd.stores import worker_writes
 from outlastd.stores.active_tasks import ActiveTasks
 from outlastd.stores.advance import Advance
 from outlastd.stores.database import answer_for
-from outlastd.stores.deciding import Decision, decide, newest
+from outlastd.stores.deciding import Decision, newest
 from outlastd.stores.port import Applied
 from outlastd.stores.thread import ConnectionThread
 from outlastd.stores.writes import Stale, rows_of
@@ -66,37 +66,19 @@ class Applier:
 
     async def _apply(self, worker_id: str, operations: Sequence[Operation]) -> tuple[Worker, Decision]:
         now = self._now()
-        known = self._known(worker_id, operations, now)
+        known = self._active.decide(worker_id, operations, now, self._policy)
         if known is not None:
-            worker, stored, decision = known
             try:
-                rows = rows_of(decision.changes, stored, self._policy)
+                rows = rows_of(known.decision.changes, known.stored, self._policy)
             except Exception as error:  # a value that no row can hold
                 raise answer_for(error) from error
             until = worker_writes.lease(now, self._policy)
             try:
-                await self._writer.do(Advance(worker, decision.applied_sequence, until, rows))
+                await self._writer.do(Advance(known.worker, known.decision.applied_sequence, until, rows))
             except Stale:
                 pass  # somebody else has been there: read what there is now
             else:
-                return worker, decision
+                return known.worker, known.decision
         return await self._writer.do(
             lambda connection: worker_writes.apply(connection, worker_id, operations, self._now(), self._policy)
         )
-
-    def _known(
-        self, worker_id: str, operations: Sequence[Operation], now: datetime
-    ) -> tuple[Worker, dict[int, Task], Decision] | None:
-        """Decide by what is known here; None when that is not enough.
-
-        A refusal is never given by it: what looks like one may be a task that another process has changed.
-        """
-        worker = self._active.worker(worker_id)
-        if worker is None:
-            return None
-        new = [operation for operation in operations if operation.sequence > worker.applied_sequence]
-        stored = self._active.expected(new)
-        if stored is None:
-            return None
-        decision = decide(worker, stored, new, now, self._policy)
-        return None if decision.refusals else (worker, stored, decision)
