@@ -34,7 +34,7 @@ image-test: .venv/.dev ## Build the container image and run it with a Docker Eng
 	@$(BIN)/pytest -q -m image --timeout=1200
 
 .PHONY: bench
-bench: .venv/.dev ## Measure outlast beside its peers (half an hour; needs PostgreSQL)
+bench: .venv/.dev ## Measure outlast beside its peers (20 minutes; needs PostgreSQL)
 	@$(BIN)/python -m benchmarks --results benchmarks/results
 
 .PHONY: bench-large

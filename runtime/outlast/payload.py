@@ -56,7 +56,9 @@ def to_json_text(obj: Any, on_failure: Callable[[Exception], None] | None = None
         return written
     if on_failure is not None:
         on_failure(written)
-    return _encoder().encode({"error": "Serialization failed", "original_type": type(obj).__name__})
+    import json
+
+    return json.dumps({"error": "Serialization failed", "original_type": type(obj).__name__}, ensure_ascii=False)
 
 
 def to_stored_json(obj: Any, limit: int, *, field: str = "result") -> bytes:
@@ -85,11 +87,13 @@ def _write(obj: Any) -> str | Exception:
 
 
 def _write_converted(obj: Any) -> str | Exception:
+    import json  # not the encoder: tests of programs for the original have its dumps fail
+
     try:
-        return _encoder().encode(convert_complex_objects(obj))
+        return json.dumps(convert_complex_objects(obj), ensure_ascii=False)
     except Exception:  # model_dump is user code
         pass
     try:
-        return _encoder().encode(str(obj))
+        return json.dumps(str(obj), ensure_ascii=False)
     except Exception as error:  # so is __str__
         return error

@@ -101,7 +101,7 @@ def test_a_value_of_code_is_taken_where_nothing_is_lost(kind: Any, value: object
         (Port, "65536", "it should be less than 65536"),
         (str, 7, "it should be a valid string"),
         (Path, 7, "it should be a path"),
-        (ExistingFile, "no/such", "Path does not point to a file"),
+        (ExistingFile, "no/such", "it should be the path of a file"),
         (LogLevel, "loud", "it should be 'DEBUG', 'INFO', 'WARNING' or 'ERROR'"),
         (Literal["a", "b"], ["a"], "it should be 'a' or 'b'"),
         (HostNames, 7, "it should be an array"),

@@ -256,3 +256,14 @@ def test_a_store_with_a_password_is_shown_without_it(monkeypatch: pytest.MonkeyP
     assert without_password("postgresql://db/x?password=secret&user=me") == "postgresql://db/x?password=***&user=me"
     assert without_password("postgresql://me:sec/ret@db/x") == "postgresql://me:***@db/x"
     assert "secret" not in repr(settings)
+
+
+def test_what_a_program_says_is_not_told_where_it_is_secret() -> None:
+    """By the mark of the setting, which is one for all that people are shown: a store's URL may hold a password."""
+    with pytest.raises(StartRefused) as refused:
+        load_settings(store=b"postgresql://me:s3cret@db/tasks", token=b"s3cret", front_door_secret=5318008, port="http")
+
+    assert str(refused.value) == (
+        "port: write a whole number, not 'http'; front_door_secret: it should be a valid string; "
+        "store: it should be a valid string; token: it should be a valid string"
+    )

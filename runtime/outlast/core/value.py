@@ -50,7 +50,7 @@ def _written_when_called(cls: type[T], name: str) -> Callable[..., Any]:
     of their methods are called in it: written at once they were a twentieth of it.
     """
 
-    def write(self: T, *others: Any, **named: Any) -> Any:
+    def write(self: T, /, *others: Any, **named: Any) -> Any:
         setattr(cls, name, _copier(cls) if name == "__copy__" else _method(cls, name))
         return getattr(cls, name)(self, *others, **named)
 
@@ -59,6 +59,7 @@ def _written_when_called(cls: type[T], name: str) -> Callable[..., Any]:
 
 def _method(cls: type[T], name: str) -> Callable[..., Any]:
     """Return the method that a value would have had as a dataclass."""
+    assert all(each.init for each in fields(cls)), "whoever makes a value may give every field"  # type: ignore[arg-type]
     named = [
         (
             each.name,
@@ -74,10 +75,13 @@ def _method(cls: type[T], name: str) -> Callable[..., Any]:
         )
         for each in fields(cls)  # type: ignore[arg-type]
     ]
+    namespace: dict[str, Any] = {"__doc__": cls.__doc__}  # which a dataclass without one would have to make up
+    if (check := getattr(cls, "__post_init__", None)) is not None:
+        namespace["__post_init__"] = check
     written = make_dataclass(
         cls.__name__,
         named,
-        namespace={"__doc__": cls.__doc__},  # which a dataclass without one would have to make up
+        namespace=namespace,
         init=name == "__init__",
         eq=name == "__eq__",
         repr=name == "__repr__",

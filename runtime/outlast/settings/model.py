@@ -313,7 +313,7 @@ def _read(found: Mapping[str, object]) -> dict[str, Any]:
             if name in found:
                 values[name] = read(field.type, found[name])
         except Exception as error:
-            wrong += told(name, VARIABLES[name], error)
+            wrong += told(name, VARIABLES[name], error, secret=field.metadata[TOLD].secret)
     if wrong:
         raise ValueError("; ".join(wrong))
     return values

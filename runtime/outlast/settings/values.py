@@ -209,7 +209,7 @@ def _upper(value: object) -> object:
 
 def _file(value: object) -> object:
     if isinstance(value, str | Path) and not Path(value).is_file():
-        raise Unfit("Path does not point to a file", value)
+        raise Unfit("it should be the path of a file", value)
     return value
 
 

@@ -153,6 +153,10 @@ class WorkerStream:
         self._pulse.close()
         if self._report_timer is not None:
             self._report_timer.cancel()
+        await self.hang_up()
+
+    async def hang_up(self) -> None:
+        """End the stream, answered or not; without a word where it has ended."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])

@@ -6,6 +6,7 @@ Loaded only when spans are exported: it imports the OpenTelemetry SDK.
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 from opentelemetry.sdk.resources import Resource
@@ -34,12 +35,19 @@ class RecordedSpan(ReadableSpan):
         """Write the span out: called for what the SDK's own ``__init__`` would have set, and has not yet."""
         if name.startswith("__") or "_write_out" not in self.__dict__:
             raise AttributeError(name)
-        # Twice, where two threads look at the same time, is the same.
-        self.__dict__.update(self._write_out().__dict__)
+        # What somebody has set meanwhile stays: a processor of the program's own may, before it looks at anything.
+        for attribute, value in self._write_out().__dict__.items():
+            self.__dict__.setdefault(attribute, value)
         try:
             return self.__dict__[name]
         except KeyError:
             raise AttributeError(name) from None
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> ReadableSpan:
+        """Return a span that is written out: a record cannot be copied, and a processor may want a copy to change."""
+        span = self._write_out()
+        span.__dict__.update((name, value) for name, value in self.__dict__.items() if name in span.__dict__)
+        return deepcopy(span, memo)
 
     @property
     def resource(self) -> Resource:

@@ -98,6 +98,7 @@ async def connect_worker(app: App, settings: Settings, stack: AsyncExitStack) ->
     stack.push_async_callback(follower.close)
     stack.callback(Deadlines(ledger).close)
     app.runtime.elsewhere = follower
+    stack.push_async_callback(stream.hang_up)  # of a start that fails, before its task manager is out of reach
     stream.start()
     with suppress(TimeoutError):  # the stream has said why in the log, and goes on trying
         await stream.ready(CONNECT_TIMEOUT)

@@ -17,6 +17,8 @@ from outlastd.session_host.toml_lines import KeyPath, TomlLines
 
 #: Characters of a value that are shown.
 _SHOWN = 60
+#: Keys below which nothing is shown.
+_MAY_BE_SECRET = frozenset({"environment", "secret_variable"})
 #: What stands in a table of the file, and where such a table stands.
 _TABLES: dict[type[attrs.AttrsInstance], str] = {
     HostConfig: "at the top of the file, before the first [table]",
@@ -78,8 +80,8 @@ def _told(path: KeyPath, problem: Exception) -> Iterator[tuple[KeyPath, str]]:
         case KeyError():
             yield path, "it is missing"
         case Unfit(value=value):
-            # A variable of a guest may hold a secret, and so may what was put in place of a whole table.
-            secret = "environment" in path or isinstance(value, dict | list)
+            # A variable of a guest may hold a secret, and so may what was put in place of a whole table, or of a name.
+            secret = not _MAY_BE_SECRET.isdisjoint(path) or isinstance(value, dict | list)
             yield path, f"{problem}" if secret else f"{problem}, not {_short(value)}"
         case ValueError():  # it says all
             yield path, str(problem)

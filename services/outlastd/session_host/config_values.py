@@ -143,13 +143,13 @@ def some(value: T) -> T:
 
 def _short(text: str) -> str:
     if len(text) > MAX_TEXT:
-        raise Unfit(f"String should have at most {MAX_TEXT} characters", text)
+        raise Unfit(f"it should have at most {MAX_TEXT:,} characters", text)
     return text
 
 
 def _flag(value: object) -> object:
     if not isinstance(value, bool):
-        raise Unfit("it should be a valid boolean", value)
+        raise Unfit("write true or false", value)
     return value
 
 

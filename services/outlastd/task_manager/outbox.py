@@ -48,6 +48,8 @@ class SpanOutbox:
         #: When to look there in any case, by time.monotonic.
         self._next_look = 0.0
         self._bell = asyncio.Event()
+        #: Whether what is at hand waits until it fills a message: up to the stop.
+        self._gathering = True
         self._step: asyncio.Task[bool] | None = None
         #: What has not landed yet, be it late: nothing else is claimed before, so that memory and threads have a bound.
         self._under_way: _Export | None = None
@@ -84,7 +86,7 @@ class SpanOutbox:
 
     async def flush(self, seconds: float) -> None:
         """Export what there is; what is not in time is left for whoever looks next."""
-        self._in_store = True
+        self._in_store, self._gathering = True, False
         try:
             async with asyncio.timeout(seconds):
                 if self._step is not None:
@@ -119,7 +121,7 @@ class SpanOutbox:
                 self._failed("the exporter reported a failure")
                 return False
             # The next ones are claimed in the transaction in which these go.
-            more = export.full or len(self._at_hand) >= self._limit
+            more = export.full or len(self._at_hand) >= (self._limit if self._gathering else 1)
             following = asyncio.ensure_future(self._begin()) if more else None
             try:
                 await self._store.drop_spans(export.task_ids)

@@ -68,6 +68,7 @@ class OwnStream:
         if len(message) > self._max_bytes:
             why = f"Sent message larger than max ({len(message)} vs. {self._max_bytes})"
             self._end.error = grpc.aio.AioRpcError(grpc.StatusCode.RESOURCE_EXHAUSTED, details=why)
+            self._end.close(self.served)  # at once: what serves it may have to wait for the store before it ends
             self.cancel()
         elif await self._end.up.put(message):
             return

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from outlast.core.event import Change
 from outlast.core.policy import Policy
-from outlast.core.task import Task
+from outlast.core.task import NO_LABELS, Task
 from outlast.core.value import evolve
 from outlastd.stores.deciding import owns_spans, wants_spans
 from outlastd.stores.port import EndedTask
@@ -61,6 +61,7 @@ class SpansAtHand:
 
 
 def _without_payloads(task: Task) -> Task:
-    if len(task.input or b"") + len(task.metadata or b"") + len(task.result or b"") <= MAX_PAYLOADS:
+    payloads = len(task.input or b"") + len(task.metadata or b"") + len(task.result or b"")
+    if payloads <= MAX_PAYLOADS and not task.labels:  # which may be 80 kB
         return task
-    return evolve(task, input=None, metadata=None, result=None)
+    return evolve(task, input=None, metadata=None, result=None, labels=NO_LABELS)

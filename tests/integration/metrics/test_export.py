@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -33,8 +34,9 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Environment:
 
 
 def lines(capfd: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
-    """Return what has been said."""
-    return [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+    """Return what has been said, but for the lines of gRPC's own: they may be of another test's connection."""
+    told = capfd.readouterr().err.splitlines()
+    return [json.loads(line) for line in told if not re.match(r"[IWE]\d{4} ", line)]
 
 
 def count_one() -> None:

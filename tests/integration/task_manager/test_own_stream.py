@@ -121,6 +121,22 @@ async def test_a_message_over_the_limit_at_once(server: TaskManagerServer) -> No
         await worker.read()
 
 
+async def test_a_message_over_the_limit_waits_for_no_store(store: TaskStore, seen: Seen) -> None:
+    """The stream is over at once for the worker, which has a lease to look after, though the store does not answer."""
+    slow = SlowStore(store)
+    async with serving(slow, seen) as server:
+        worker = speaker(server)
+        await worker.hello()
+        await worker.send(operation(1, 7, START))
+        await slow.entered.wait()
+        async with asyncio.timeout(PATIENCE):
+            with pytest.raises(grpc.aio.AioRpcError, match="larger than max"):
+                await worker.send(operation(2, 7, Output(b"x" * MAX_BATCH)))
+            with pytest.raises(grpc.aio.AioRpcError, match="larger than max"):
+                await worker.read()
+        slow.go_on.set()
+
+
 async def test_a_slow_manager_holds_the_worker_up(store: TaskStore, seen: Seen) -> None:
     """Who writes waits once enough is on its way; everything is answered in order when the store goes on."""
     slow, sent = SlowStore(store), 0

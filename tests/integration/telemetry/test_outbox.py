@@ -362,6 +362,19 @@ class TestOwnSpans:
         assert await left(store, clock) == []
         assert broken_rules(collector.exported, {CALLER}) == []
 
+    async def test_the_stop_exports_all_of_what_has_just_ended(
+        self, store: SQLiteTaskStore, clock: FakeClock, collector: Collector, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What is left of it is less than a message takes, and goes too: nobody else may have it for some time."""
+        await switch_on(collector, monkeypatch)
+        outbox = SpanOutbox(store)
+        outbox.note(await end_tasks(store, *range(1, MAX_BATCH + 3)))
+
+        await outbox.flush(10)
+
+        assert len(collector.received) == MAX_BATCH + 2
+        assert await left(store, clock) == []
+
     async def test_from_memory_as_from_the_store(
         self, store: SQLiteTaskStore, clock: FakeClock, collector: Collector, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -412,13 +425,15 @@ class TestOwnSpans:
         assert await left(store, clock) == [1, 2, 3]
 
     async def test_nothing_large_is_held(self, store: SQLiteTaskStore) -> None:
-        """A span has none of a task's payloads."""
-        ended = await end_tasks(store, 1, finish=replace(DONE, result=b"9" * 2_000))
+        """A span has none of a task's payloads, nor its labels."""
+        start = Start("research", trace_context=TRACE, labels={"topic": "clouds"})
+        labeled = await apply(store, [(1, start), (1, DONE)])
+        ended = [*labeled[1:], *await end_tasks(store, 2, finish=replace(DONE, result=b"9" * 2_000))]
         at_hand = SpansAtHand(store.policy, EXPORT_SECONDS, lambda: 0.0)
 
         assert at_hand.note(ended)
 
-        assert [held.task.result for held in at_hand.take(10)] == [None]
+        assert [(held.task.result, held.task.labels) for held in at_hand.take(10)] == [(None, {})] * 2
 
     async def test_unsampled(self, store: SQLiteTaskStore) -> None:
         """What has no span is not held."""

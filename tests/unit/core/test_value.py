@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import field, fields, replace
+from threading import Barrier
 
 import pytest
 
@@ -71,3 +73,51 @@ def test_values_can_be_pickled() -> None:
     """A value survives pickle, which knows nothing of how it is made."""
     progress = Progress(0.5, "half", NOW)
     assert pickle.loads(pickle.dumps(progress)) == progress
+
+
+def test_a_value_is_checked_as_a_dataclass_is() -> None:
+    """By its __post_init__, the first time and every other time; and a field may be called what it likes."""
+
+    @value(frozen=True, slots=True)
+    class Checked:
+        self: int
+        others: int = 0
+
+        def __post_init__(this) -> None:  # "self" is a field
+            if this.self < 0:
+                raise ValueError("less than none")
+
+    for _ in range(2):
+        assert Checked(self=2, others=3) == Checked(2, 3)
+        with pytest.raises(ValueError, match="less than none"):
+            Checked(-1)
+
+
+def test_every_field_of_a_value_may_be_given() -> None:
+    """A field that nobody may give is refused where the first one is made: it would be an argument all the same."""
+
+    @value(frozen=True, slots=True)
+    class Counted:
+        count: int = field(default=1, init=False)
+
+    with pytest.raises(AssertionError, match="may give every field"):
+        Counted()
+
+
+def test_a_value_may_be_made_first_by_several_threads_at_a_time() -> None:
+    """Each writes the methods that it finds unwritten, and all have the same."""
+
+    @value(frozen=True, slots=True)
+    class Pair:
+        left: int
+        right: list[int] = field(default_factory=list, kw_only=True)
+
+    together = Barrier(8)
+
+    def make(number: int) -> bool:
+        together.wait()
+        made = Pair(number, right=[number])
+        return repr(made).endswith(f".Pair(left={number}, right=[{number}])") and evolve(made, left=number) == made
+
+    with ThreadPoolExecutor(8) as threads:
+        assert all(threads.map(make, range(8)))

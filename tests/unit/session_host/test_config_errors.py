@@ -107,7 +107,7 @@ def refusal(text: str) -> str:
         ),
         (AGENT + "max_sessions = '5'\n", "3: agents.a.max_sessions: it should be a number, not '5'"),
         (AGENT + "max_processes = true\n", "3: agents.a.max_processes: it should be a number, not true"),
-        (AGENT + "commands = 'yes'\n", "3: agents.a.commands: it should be a valid boolean, not 'yes'"),
+        (AGENT + "commands = 'yes'\n", "3: agents.a.commands: write true or false, not 'yes'"),
         (
             AGENT + "[agents.a.environment]\nX = '1'\n'A B' = '2'\n",
             "5: agents.a.environment.\"A B\": 'A B' is no name of a variable",
@@ -265,10 +265,12 @@ def test_what_may_be_a_secret_is_not_told() -> None:
         + "environment = { TOKEN = ['s3cret'] }\n"
         + "[[auth.keys]]\nname = 'k'\naccess_key = 's3/cret'\nsecret_variable = 's3cret'\n"
         + "[[auth.keys]]\nname = 'l'\naccess_key = 'AL'\nsecret = 's3cret'\n"
+        + "[[auth.keys]]\nname = 'm'\naccess_key = 'AM'\nsecret_variable = 5318008\n"
     )
 
-    assert told.count("outlast.toml:") == 4
+    assert told.count("outlast.toml:") == 5
     assert "cret'" not in told
+    assert "5318008" not in told
 
 
 @pytest.mark.usefixtures("folder")

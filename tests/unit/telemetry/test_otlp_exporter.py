@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from copy import deepcopy
 from dataclasses import replace
 from datetime import timedelta
 
@@ -82,3 +83,24 @@ def test_a_span_that_nobody_has_looked_at_is_as_any_other(task: Task) -> None:
     assert isinstance(span, RecordedSpan)
     assert not hasattr(span, "colour")
     assert span.to_json() == spans_of([others(task)[0]])[0].to_json()
+
+
+def test_what_somebody_has_set_on_a_span_stays(task: Task) -> None:
+    """A processor of the program's own may hide a name before anything of the span is read."""
+    [span] = spans_of([others(task)[0]])
+
+    span._name = "hidden"
+
+    assert deepcopy(span).name == "hidden"
+    assert span.attributes
+    assert span.name == "hidden"
+
+
+def test_a_span_can_be_copied(task: Task) -> None:
+    """A processor of the program's own may change a copy of all that a span has, and leave the span alone."""
+    [span] = spans_of([others(task)[0]])
+
+    copied = deepcopy(span)
+
+    assert copied.to_json() == span.to_json()
+    assert copied.resource == span.resource
