@@ -17,7 +17,7 @@ from outlast.context import current_invocation
 from outlast.core.errors import TaskManagerUnavailable
 from outlast.core.operation import Finish, Start, Submit
 from outlast.core.task import Task
-from outlast.core.task_id import WORKER_NUMBERS, TaskIdSequence
+from outlast.core.task_id import UNNUMBERED, WORKER_NUMBERS, TaskIdSequence
 from outlast.tasks.outgoing import MAX_UNANSWERED, End, Outgoing
 from outlast.tasks.tracked import TrackedTask, start_of
 
@@ -37,7 +37,7 @@ class Ledger(Outgoing):
         #: Whether this process takes no new work from outside, and its tasks had better come to an end.
         self.draining = False
         self._live: dict[int, TrackedTask] = {}
-        self._ids = TaskIdSequence(_any_number())
+        self._ids = TaskIdSequence(_any_number(), UNNUMBERED)
         #: The newest attempt that was given to this worker, of each task; the oldest are forgotten.
         self._given: OrderedDict[int, int] = OrderedDict()
         #: Told of tasks that time matters to.
@@ -220,7 +220,7 @@ class Ledger(Outgoing):
     def renumber(self, worker_number: int) -> None:
         """Use the worker number that the task manager gave for the ids from now on."""
         with self._lock:
-            self._ids.worker_number = worker_number
+            self._ids.renumber(worker_number)
 
     # -- inside ----------------------------------------------------------------------------------------
 
@@ -282,7 +282,7 @@ class Ledger(Outgoing):
         self._live.clear()
         self._given.clear()
         self._on_timed, self.draining = None, False
-        self._ids.worker_number = _any_number()
+        self._ids.renumber(_any_number(), UNNUMBERED)
 
 
 def _any_number() -> int:

@@ -11,7 +11,7 @@ from outlast.core.errors import IllegalTransition, TaskExists
 from outlast.core.event import Change
 from outlast.core.state import TaskState
 from outlast.core.task import NO_TRACE, Task, TraceContext
-from outlast.core.task_id import WORKER_NUMBERS, TaskIdSequence
+from outlast.core.task_id import MANAGERS, WORKER_NUMBERS, TaskIdSequence
 from outlast.core.value import value
 from outlastd.stores.port import Position, TaskFilter, TaskStore
 from outlastd.task_manager.notifier import Notifier
@@ -44,8 +44,7 @@ class Tasks:
         self._store = store
         self._notifier = notifier
         self._publish = publish
-        self._ids = TaskIdSequence(0)
-        self._renumber()
+        self._ids = TaskIdSequence(_any_number(), MANAGERS)
 
     async def create(self, task: Task, caller: str = "") -> Task:
         """Record a task that waits for a worker; its id is made here.
@@ -137,7 +136,7 @@ class Tasks:
             except TaskExists:
                 if attempt == _ID_ATTEMPTS:
                     raise
-                self._renumber()
+                self._ids.renumber(_any_number(), MANAGERS)
                 continue
             if not isinstance(created, Change):
                 return created
@@ -151,8 +150,9 @@ class Tasks:
             self._publish([change])
         return task
 
-    def _renumber(self) -> None:
-        self._ids.worker_number = random.SystemRandom().randrange(WORKER_NUMBERS)
+
+def _any_number() -> int:
+    return random.SystemRandom().randrange(WORKER_NUMBERS)
 
 
 def _weight(task: Task) -> int:

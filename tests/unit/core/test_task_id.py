@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from outlast.core.task_id import EPOCH_MS, MAX_TASK_ID, TaskIdSequence, parse_task_name
+from outlast.core.task_id import (
+    EPOCH_MS,
+    MANAGERS,
+    MAX_TASK_ID,
+    NUMBERED,
+    UNNUMBERED,
+    TaskIdSequence,
+    parse_task_name,
+)
 from outlast.core.worker import Worker
 
 NOW_MS = 1_795_000_000_000
@@ -26,13 +34,13 @@ def test_parts() -> None:
 
 
 def test_many_in_a_millisecond() -> None:
-    """The 4,097th id of a millisecond borrows the next one, and goes on from there when the clock arrives."""
+    """The 2,049th id of a millisecond borrows the next one, and goes on from there when the clock arrives."""
     ids = TaskIdSequence(1)
     ms = NOW_MS - EPOCH_MS
-    made = [ids.next(NOW_MS) for _ in range(4096 + 2)]
+    made = [ids.next(NOW_MS) for _ in range(2048 + 2)]
 
-    assert parts(made[4095]) == (ms, 1, 4095)
-    assert [parts(task_id) for task_id in made[4096:]] == [(ms + 1, 1, 0), (ms + 1, 1, 1)]
+    assert parts(made[2047]) == (ms, 1, 2047)
+    assert [parts(task_id) for task_id in made[2048:]] == [(ms + 1, 1, 0), (ms + 1, 1, 1)]
     assert parts(ids.next(NOW_MS + 1)) == (ms + 1, 1, 2)
     assert parts(ids.next(NOW_MS + 2)) == (ms + 2, 1, 0)
 
@@ -60,11 +68,32 @@ def test_new_number() -> None:
     """A new worker number, which any integer is brought to 10 bits for, is in the ids from then on."""
     ids = TaskIdSequence(5)
     ids.next(NOW_MS)
-    ids.worker_number = 1024 + 6
+    ids.renumber(1024 + 6)
 
     assert ids.worker_number == 6
     assert parts(ids.next(NOW_MS))[1:] == (6, 1)
     assert Worker("worker", "agent", epoch=1030).number == 6
+
+
+def test_nobody_makes_another_ones_ids() -> None:
+    """A worker, a task manager and a worker without a number of its own make different ids of one number."""
+    made = [
+        [ids.next(NOW_MS) for _ in range(5_000)]
+        for ids in map(TaskIdSequence, [7] * 3, [NUMBERED, MANAGERS, UNNUMBERED])
+    ]
+
+    assert len({task_id for ids in made for task_id in ids}) == 15_000
+
+
+def test_counting_elsewhere() -> None:
+    """Whoever counts elsewhere from now on makes no id twice, and neither does who is given its number again."""
+    ids = TaskIdSequence(7, UNNUMBERED)
+    made = [ids.next(NOW_MS)]
+    for _ in range(2):
+        ids.renumber(7)
+        made += [ids.next(NOW_MS), ids.next(NOW_MS)]
+
+    assert [parts(task_id)[2] for task_id in made] == [3_072, 0, 1, 2, 3]
 
 
 @given(st.lists(st.integers(NOW_MS - 5, NOW_MS + 5), min_size=1, max_size=200))
