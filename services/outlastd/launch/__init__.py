@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
-from outlast.loading import loading
+from outlast.loading import load_on_first_use
 
 if TYPE_CHECKING:
     from outlastd.launch.agent import run_agent
@@ -24,11 +23,4 @@ _HOMES = {
 }
 
 if not TYPE_CHECKING:  # type checkers are to know a wrong name when they see one
-
-    def __getattr__(name: str) -> object:
-        """Load a name on its first use (PEP 562)."""
-        if name not in _HOMES:
-            raise AttributeError(f"module 'outlastd.launch' has no attribute {name!r}")
-        with loading():
-            value = globals()[name] = getattr(import_module(_HOMES[name]), name)
-        return value
+    __getattr__ = load_on_first_use(__name__, globals(), _HOMES)
