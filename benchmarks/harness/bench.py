@@ -50,4 +50,5 @@ class Bench:
 
     def say(self, what: str) -> None:
         """Show what is going on."""
-        print(f"{time.monotonic() - self._began:7.1f}s  {what}", file=sys.stderr, flush=True)
+        # With its end in one write: questions that are asked side by side would tear each other's lines apart.
+        print(f"{time.monotonic() - self._began:7.1f}s  {what}\n", end="", file=sys.stderr, flush=True)
